@@ -1,0 +1,63 @@
+"""What a component's ``build(context)`` is given, one class per kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+
+@frozen
+class DataSourceContext:
+    """``seed``: the recipe's seed, for a source that samples."""
+
+    seed: int
+
+
+@frozen
+class TeacherContext:
+    """``device``: a torch device string such as ``cpu`` or ``cuda:0``, never ``auto``."""
+
+    device: str
+
+
+@frozen
+class ReshapeContext:
+    """Dimensions on both sides of the core. ``size``: cells along x, y and z."""
+
+    input_dim: int
+    output_dim: int
+    size: tuple[int, int, int]
+    seed: int
+
+    @property
+    def cells(self) -> int:
+        return self.size[0] * self.size[1] * self.size[2]
+
+
+@frozen
+class KernelContext:
+    """``channels``: floats per cell of the state. ``drive_channels``: floats per cell of the drive."""
+
+    size: tuple[int, int, int]
+    channels: int
+    drive_channels: int
+    seed: int
+
+
+@frozen
+class LossContext:
+    """``dim``: dimension of output and target."""
+
+    dim: int
+    seed: int
+
+
+@frozen
+class LoggerContext:
+    """``resumed_step``: the optimiser step a resumed run goes on from, else None: later records are stale."""
+
+    run_dir: Path
+    run_name: str
+    total_steps: int
+    resumed_step: int | None

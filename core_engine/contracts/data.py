@@ -1,0 +1,27 @@
+"""What a data source yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@frozen
+class Example:
+    """One row: a text, or a pair of texts, or the same as ready embeddings.
+
+    ``input`` and ``target`` are both texts or both embeddings (1-D float arrays); ``target`` is None for a row that
+    is a text of its own rather than a pair. ``group`` is the unit that never stands in two splits (a topic, a
+    document, a customer); None where the data names none. ``id`` is unique within a source.
+    """
+
+    id: str
+    input: str | np.ndarray[Any, Any]
+    target: str | np.ndarray[Any, Any] | None = None
+    group: str | None = None
+    metadata: Mapping[str, object] = Factory(dict)

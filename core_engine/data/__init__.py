@@ -1,0 +1,1 @@
+"""From data sources to the tensors that training and evaluation use."""

@@ -1,0 +1,111 @@
+"""What can be known about a valid recipe without reading data or loading weights."""
+
+from __future__ import annotations
+
+import attrs
+
+from core_engine.contracts.contexts import ReshapeContext
+from core_engine.evaluation.names import METRICS
+from core_engine.recipe.compose import find
+from core_engine.recipe.nodes import Mark, Node, Problem, join
+from core_engine.recipe.schema import Recipe
+from core_engine.recipe.slots import ComponentRef
+
+#: The validation loss can be monitored beside the metrics.
+MONITORS = (*METRICS, "loss")
+
+
+def check_recipe(recipe: Recipe, root: Node) -> tuple[list[Problem], list[str]]:
+    """Problems, and notes that are no problems: what was found out on the way."""
+    problems: list[Problem] = []
+    notes: list[str] = []
+
+    def report(where: str, what: str) -> None:
+        problems.append(Problem(_mark(root, where), where, what))
+
+    for where, ref in components(recipe):
+        check = getattr(ref.config, "check", None)
+        if check is not None:
+            for option, what in check():
+                report(join(where, option) if option else where, f"{what} ({ref.provider})")
+
+    if recipe.teacher is not None and recipe.teacher not in recipe.teachers:
+        known = ", ".join(recipe.teachers) or "none"
+        report("teacher", f"no teacher named {recipe.teacher!r} stands under 'teachers'; there: {known}")
+    if recipe.teachers and recipe.teacher is None:
+        report("teachers", "no teacher is chosen; add 'teacher:' with one of these names")
+
+    if recipe.train.monitor not in MONITORS:
+        known = ", ".join(MONITORS)
+        report("train.monitor", f"there is no metric {recipe.train.monitor!r}; metrics: {known}")
+
+    _check_dimensions(recipe, report, notes)
+    return problems, notes
+
+
+def _check_dimensions(recipe: Recipe, report, notes: list[str]) -> None:  # type: ignore[no-untyped-def]
+    """Teacher -> reshape -> lattice, where the teacher's dimension can be known."""
+    if recipe.teacher is None or recipe.teacher not in recipe.teachers:
+        return
+    dim = recipe.teachers[recipe.teacher].config.embedding_dim()
+    if dim is None:
+        notes.append(f"the dimension of teacher {recipe.teacher!r} is known only once it is there to be read")
+        return
+    notes.append(f"teacher {recipe.teacher!r} gives {dim} dimensions")
+    context = ReshapeContext(input_dim=dim, output_dim=dim, size=recipe.lattice.size, seed=recipe.seed)
+    what = dimension_problem(recipe, context)
+    if what:
+        report("reshape", what)
+
+
+def dimension_problem(recipe: Recipe, context: ReshapeContext) -> str | None:
+    """Why embeddings of these dimensions do not fit the reshape and the lattice, or None where they do."""
+    try:
+        channels = recipe.reshape.config.lattice_channels(context)
+    except ValueError as error:
+        return str(error)
+    if channels > recipe.lattice.channels:
+        return (
+            f"it needs {channels} channels to carry values, and lattice.channels is {recipe.lattice.channels}; "
+            f"raise lattice.channels or use a larger lattice.size"
+        )
+    return None
+
+
+def components(recipe: Recipe) -> list[tuple[str, ComponentRef]]:
+    """Every component of the recipe with its path."""
+    found: list[tuple[str, ComponentRef]] = []
+
+    def visit(value: object, where: str) -> None:
+        if isinstance(value, ComponentRef):
+            found.append((where, value))
+            visit(value.config, where)
+        elif attrs.has(type(value)):
+            for attribute in attrs.fields(type(value)):
+                name = attribute.alias or attribute.name
+                # A loss term's own options stand beside its loss's, so the loss adds nothing to the path.
+                inner = (
+                    where
+                    if isinstance(getattr(value, attribute.name), ComponentRef) and name == "loss"
+                    else join(where, name)
+                )
+                visit(getattr(value, attribute.name), inner)
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                visit(item, join(where, index))
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                visit(item, join(where, str(key)))
+
+    visit(recipe, "")
+    return found
+
+
+def _mark(root: Node, where: str) -> Mark:
+    """Where to point: at the node itself, or at the nearest one above it that was written."""
+    while where:
+        node = find(root, where)
+        if node is not None:
+            return node.at
+        where = where.rpartition(".")[0]
+    return root.mark

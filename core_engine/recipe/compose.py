@@ -1,0 +1,188 @@
+"""Puts a recipe together from files: ``extends``, environment variables, overrides."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import evolve
+
+from core_engine.recipe.nodes import Mark, Node, Problem, join, walk
+from core_engine.recipe.yaml_source import parse_yaml
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STEP = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]|\.([0-9]+)(?=\.|\[|$)")
+
+
+def read_recipe_file(path: Path) -> tuple[Node | None, list[Problem]]:
+    """One recipe file and everything it extends, merged; the file's own values win."""
+    return _read(path, ())
+
+
+def _read(path: Path, parents: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+    source = _display(path)
+    if path.resolve() in parents:
+        chain = " -> ".join(_display(p) for p in (*parents, path))
+        return None, [Problem(Mark(source), "extends", f"files extend one another in a circle: {chain}")]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None, [Problem(Mark(source), "", "no such recipe file")]
+    except UnicodeDecodeError as error:
+        return None, [Problem(Mark(source), "", f"not UTF-8 text (byte {error.start}); save it as UTF-8")]
+    except OSError as error:
+        return None, [Problem(Mark(source), "", f"cannot be read: {error.strerror}")]
+    node, problems = parse_yaml(text, source, path.parent)
+    if node is None:
+        return None, problems
+    if not isinstance(node.value, dict):
+        return None, [*problems, Problem(node.mark, "", f"a recipe is a mapping, not {node.describe()}")]
+    entries = dict(node.value)
+    extends = entries.pop("extends", None)
+    merged = evolve(node, value=entries)
+    bases: list[Node] = []
+    for base_path, mark in _extended(extends, path, problems):
+        base, base_problems = _read(base_path, (*parents, path.resolve()))
+        if base is None and base_problems[0].what == "no such recipe file":
+            base_problems = [Problem(mark, "extends", f"no such recipe file: {_display(base_path)}")]
+        problems += base_problems
+        if base is not None:
+            bases.append(base)
+    for base in reversed(bases):
+        merged = merge(base, merged)
+    return merged, problems
+
+
+def _extended(extends: Node | None, path: Path, problems: list[Problem]) -> Iterable[tuple[Path, Mark]]:
+    if extends is None:
+        return
+    items = extends.value if isinstance(extends.value, list) else [extends]
+    for item in items:
+        if isinstance(item.value, str):
+            yield path.parent / item.value, item.mark
+        else:
+            what = f"expected a file name or a list of file names, not {item.describe()}"
+            problems.append(Problem(item.mark, "extends", what))
+
+
+def _display(path: Path) -> str:
+    """The path as the user would write it: relative to the working folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def merge(base: Node, over: Node) -> Node:
+    """``over`` on top of ``base``: mappings key by key, lists and scalars whole.
+
+    Two components with another ``type`` are not mixed: the options of one mean nothing to the other.
+    """
+    if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
+        return over
+    old, new = base.value.get("type"), over.value.get("type")
+    if new is not None and (old is None or old.value != new.value):
+        return over
+    entries = dict(base.value)
+    for key, item in over.value.items():
+        entries[key] = merge(entries[key], item) if key in entries else item
+    return evolve(over, value=entries)
+
+
+def expand_variables(root: Node) -> tuple[Node, list[Problem]]:
+    """Replaces ``${NAME}`` in strings by environment variables; ``$${`` stands for ``${``. An unset one is a problem."""
+    problems: list[Problem] = []
+
+    def expand(node: Node, where: str) -> Node:
+        if isinstance(node.value, dict):
+            return evolve(node, value={k: expand(v, join(where, k)) for k, v in node.value.items()})
+        if isinstance(node.value, list):
+            return evolve(node, value=[expand(v, join(where, i)) for i, v in enumerate(node.value)])
+        if not isinstance(node.value, str) or "${" not in node.value:
+            return node
+
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if not _VARIABLE_NAME.fullmatch(name):
+                what = f"{match[0]!r} does not name an environment variable; write $${{ for a plain ${{"
+                problems.append(Problem(node.at, where, what))
+            elif name not in os.environ:
+                what = f"environment variable {name} is not set; set it, for example: export {name}=..."
+                problems.append(Problem(node.at, where, what))
+            return os.environ.get(name, "")
+
+        parts = [_VARIABLE.sub(replace, part) for part in node.value.split("$${")]
+        return evolve(node, value="${".join(parts))
+
+    return expand(root, ""), problems
+
+
+def apply_override(root: Node, override: str) -> tuple[Node, list[Problem]]:
+    """Applies one ``key=value``: ``train.epochs=3``, ``loss[0].weight=2`` or ``loss.0.weight=2``, ``lattice.size=[4, 4, 6]``."""
+    mark = Mark(f"override {override!r}", folder=Path.cwd())
+    path, equals, text = override.partition("=")
+    steps = _steps(path.strip())
+    if not equals or not steps:
+        what = "not of the form key=value; write it like train.epochs=3 or loss[0].weight=2"
+        return root, [Problem(mark, "", what)]
+    value, problems = parse_yaml(text, "override", Path.cwd())
+    if value is None or problems:
+        return root, [Problem(mark, path, p.what) for p in problems]
+    if not text.strip():
+        value = Node(None, mark)
+    return _set(root, steps, _with_mark(value, mark), mark, "")
+
+
+def _steps(path: str) -> list[str | int]:
+    steps: list[str | int] = []
+    position = 0
+    while position < len(path):
+        match = _STEP.match(path, position)
+        if match is None:
+            return []
+        steps.append(match[1] if match[1] is not None else int(match[2] or match[3]))
+        position = match.end()
+    return steps
+
+
+def _with_mark(node: Node, mark: Mark) -> Node:
+    if isinstance(node.value, dict):
+        return Node({k: _with_mark(v, mark) for k, v in node.value.items()}, mark)
+    if isinstance(node.value, list):
+        return Node([_with_mark(v, mark) for v in node.value], mark)
+    return Node(node.value, mark)
+
+
+def _set(node: Node, steps: list[str | int], value: Node, mark: Mark, where: str) -> tuple[Node, list[Problem]]:
+    step, rest = steps[0], steps[1:]
+    here = join(where, step)
+    if isinstance(step, int):
+        if not isinstance(node.value, list):
+            return node, [Problem(mark, here, f"{where or 'the recipe'} is {node.describe()}, not a list")]
+        if step >= len(node.value):
+            return node, [Problem(mark, here, f"{where} has {len(node.value)} items, counted from 0")]
+        items = list(node.value)
+        items[step], problems = _set(items[step], rest, value, mark, here) if rest else (value, [])
+        return evolve(node, value=items), problems
+    if node.value is None:
+        node = evolve(node, value={})
+    if not isinstance(node.value, dict):
+        what = f"{where or 'the recipe'} is {node.describe()}, not a mapping"
+        if isinstance(node.value, list):
+            what += f"; write {where}[0].{step}=... for its first item"
+        return node, [Problem(mark, here, what)]
+    entries = dict(node.value)
+    if rest:
+        child = entries.get(step, Node({}, mark))
+        entries[step], problems = _set(child, rest, value, mark, here)
+    else:
+        entries[step], problems = (merge(entries[step], value) if step in entries else value), []
+    return evolve(node, value=entries), problems
+
+
+def find(root: Node, where: str) -> Node | None:
+    """The node at a path such as ``loss[0].margin``, or None."""
+    return next((node for path, node in walk(root) if path == where), None)

@@ -1,0 +1,350 @@
+"""Turns nodes into frozen attrs classes, strictly, and collects every problem on the way.
+
+cattrs dispatches on the type; the hooks are ours, because its own coerce (``"false"`` becomes True, 10.7 becomes 10) and
+know no source positions. Each hook is given a :class:`Located` node and either returns a value or notes problems and
+raises :class:`InvalidError`, which a parent catches to go on with its other children.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import types
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+import attrs
+import cattrs
+from attrs import frozen
+
+from core_engine.contracts.component import Kind
+from core_engine.errors import PluginError
+from core_engine.host.registry import Registry
+from core_engine.recipe.nodes import Node, Problem, join
+from core_engine.recipe.schema import LossTerm
+from core_engine.recipe.slots import Choice, ComponentRef, Slot
+
+T = TypeVar("T")
+
+
+class InvalidError(Exception):
+    """The value cannot be used; the problems are noted already."""
+
+
+@frozen
+class Located:
+    """A node and its path in the recipe. ``supplier`` says in messages whose options these are."""
+
+    node: Node
+    where: str
+    supplier: str = ""
+
+
+class Structurer:
+    """One structuring of one recipe. ``problems`` holds what was found."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.problems: list[Problem] = []
+        self._registry = registry
+        self._converter = cattrs.Converter()
+        hook = self._converter.register_structure_hook_func
+        # Later registrations are asked first.
+        hook(attrs.has, self._attrs_class)
+        for scalar in _SCALARS:
+            self._converter.register_structure_hook(scalar, self._scalar)
+        hook(lambda t: get_origin(t) is Literal, self._literal)
+        hook(lambda t: get_origin(t) in (list, tuple), self._sequence)
+        hook(lambda t: get_origin(t) is dict, self._dict)
+        hook(lambda t: get_origin(t) in (Union, types.UnionType), self._union)
+        hook(lambda t: t is LossTerm, self._loss_term)
+        hook(lambda t: get_origin(t) is Annotated, self._annotated)
+
+    def structure(self, node: Node, cls: type[T], where: str = "") -> T | None:
+        """An instance of ``cls``, or None where there are problems."""
+        try:
+            return cast(T, self._structure(Located(node, where), cls))
+        except InvalidError:
+            return None
+
+    def _structure(self, located: Located, cls: Any) -> Any:
+        return self._converter.structure(located, cls)
+
+    def _fail(self, located: Located, what: str) -> InvalidError:
+        self._note(located, located.where, what)
+        return InvalidError()
+
+    def _note(self, located: Located, where: str, what: str, node: Node | None = None) -> None:
+        suffix = f" ({located.supplier})" if located.supplier else ""
+        self.problems.append(Problem((node or located.node).at, where, what + suffix))
+
+    # Scalars
+
+    def _scalar(self, located: Located, cls: type[Any]) -> Any:
+        value = located.node.value
+        if cls is float and type(value) is int:
+            return float(value)
+        if cls is Path:
+            if type(value) is str and value:
+                return located.node.mark.folder / Path(value).expanduser()
+        elif type(value) is cls:
+            if cls is float and not math.isfinite(value):  # type: ignore[arg-type]
+                raise self._fail(located, f"expected a finite number, not {located.node.describe()}")
+            return value
+        raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}{_hint(located.node, cls)}")
+
+    def _literal(self, located: Located, cls: Any) -> Any:
+        options = get_args(cls)
+        value = located.node.value
+        for option in options:
+            if type(option) is type(value) and option == value:
+                return option
+        raise self._fail(
+            located,
+            f"expected {_describe(cls)}, not {located.node.describe()}"
+            f"{_did_you_mean(value, (o for o in options if isinstance(o, str)))}",
+        )
+
+    def _union(self, located: Located, cls: Any) -> Any:
+        members = get_args(cls)
+        if located.node.value is None and type(None) in members:
+            return None
+        others = [member for member in members if member is not type(None)]
+        if len(others) == 1:
+            return self._structure(located, others[0])
+        for member in others:
+            seen = len(self.problems)
+            try:
+                return self._structure(located, member)
+            except InvalidError:
+                del self.problems[seen:]
+        raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}")
+
+    # Containers
+
+    def _sequence(self, located: Located, cls: Any) -> Any:
+        items = located.node.value
+        if not isinstance(items, list):
+            raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}")
+        arguments = get_args(cls)
+        fixed = get_origin(cls) is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis)
+        if fixed and len(items) != len(arguments):
+            raise self._fail(located, f"expected {_describe(cls)}, not {len(items)} of them")
+        kinds = arguments if fixed else [arguments[0]] * len(items)
+        values = self._each(
+            lambda i=i, node=node, kind=kind: self._structure(  # type: ignore[misc]
+                Located(node, join(located.where, i)), kind
+            )
+            for i, (node, kind) in enumerate(zip(items, kinds, strict=True))
+        )
+        return get_origin(cls)(values)
+
+    def _dict(self, located: Located, cls: Any) -> Any:
+        entries = self._mapping(located)
+        kind = get_args(cls)[1]
+        values = self._each(
+            lambda k=k, node=node: self._structure(Located(node, join(located.where, k)), kind)  # type: ignore[misc]
+            for k, node in entries.items()
+        )
+        return dict(zip(entries, values, strict=True))
+
+    def _each(self, parts: Iterable[Callable[[], Any]]) -> list[Any]:
+        """Runs every part, so that each notes its problems, and raises at the end if any failed."""
+        values = []
+        failed = False
+        for part in parts:
+            try:
+                values.append(part())
+            except InvalidError:
+                failed = True
+        if failed:
+            raise InvalidError
+        return values
+
+    def _mapping(self, located: Located) -> dict[str, Node]:
+        if isinstance(located.node.value, dict):
+            return located.node.value
+        raise self._fail(located, f"expected a mapping, not {located.node.describe()}")
+
+    # Classes
+
+    def _attrs_class(self, located: Located, cls: type[Any]) -> Any:
+        entries = self._mapping(located)
+        fields = {a.alias: a for a in _fields(cls) if a.init}
+        failed = False
+        for key, node in entries.items():
+            if key not in fields:
+                failed = True
+                what = f"unknown key{_did_you_mean(key, fields)}"
+                if not difflib.get_close_matches(key, fields, n=1):
+                    what += f"; known here: {', '.join(fields)}" if fields else "; there are no options here"
+                self._note(located, join(located.where, key), what, node)
+        values: dict[str, Any] = {}
+        for key, attribute in fields.items():
+            where = join(located.where, key)
+            if key in entries:
+                try:
+                    values[key] = self._structure(Located(entries[key], where, located.supplier), attribute.type)
+                except InvalidError:
+                    failed = True
+            elif attribute.default is attrs.NOTHING:
+                failed = True
+                self._note(located, where, f"missing; expected {_describe(attribute.type)}")
+        if failed:
+            raise InvalidError
+        return self._construct(located, cls, values, entries)
+
+    def _construct(self, located: Located, cls: type[Any], values: dict[str, Any], entries: dict[str, Node]) -> Any:
+        """Runs the field validators one by one rather than in __init__, which stops at the first and names no key."""
+        try:
+            with attrs.validators.disabled():
+                instance = cls(**values)
+        except (ValueError, TypeError) as error:
+            raise self._fail(located, _text(error)) from error
+        failed = False
+        for attribute in _fields(cls):
+            if attribute.validator is None or attribute.alias not in entries:
+                continue
+            try:
+                attribute.validator(instance, attribute, getattr(instance, attribute.name))
+            except (ValueError, TypeError) as error:
+                failed = True
+                self._note(located, join(located.where, attribute.alias), _text(error), entries[attribute.alias])
+        if failed:
+            raise InvalidError
+        return instance
+
+    # Slots
+
+    def _annotated(self, located: Located, cls: Any) -> Any:
+        inner, *marks = get_args(cls)
+        for mark in marks:
+            if isinstance(mark, Slot):
+                return self._component(located, mark.kind)
+            if isinstance(mark, Choice):
+                name, rest = self._typed(located, sorted(mark.options))
+                if name not in mark.options:
+                    raise self._unknown_type(located, name, mark.options)
+                return self._structure(Located(rest, located.where), mark.options[name])
+        return self._structure(located, inner)
+
+    def _component(self, located: Located, kind: Kind) -> ComponentRef:
+        name, rest = self._typed(located, self._registry.names(kind))
+        try:
+            registered = self._registry.get(kind, name)
+        except PluginError as error:
+            node = cast(dict[str, Node], located.node.value)["type"]
+            self._note(located, join(located.where, "type"), str(error), node)
+            raise InvalidError from error
+        supplier = str(registered.provider)
+        config = self._structure(Located(rest, located.where, supplier), registered.component.config)
+        return ComponentRef(kind, name, config, registered.provider)
+
+    def _typed(self, located: Located, names: Iterable[str]) -> tuple[str, Node]:
+        """Splits a mapping into its ``type`` and the rest."""
+        value = located.node.value
+        if isinstance(value, dict) and isinstance(value.get("type", Node(0, located.node.mark)).value, str):
+            rest = {key: node for key, node in value.items() if key != "type"}
+            return cast(str, value["type"].value), attrs.evolve(located.node, value=rest)
+        known = ", ".join(names) or "none"
+        if isinstance(value, dict):
+            what = "type: " + ("missing" if "type" not in value else "expected a name")
+            raise self._fail(located, f"{what}; known: {known}")
+        example = f"{{type: {value if isinstance(value, str) else '...'}}}"
+        raise self._fail(
+            located, f"expected a mapping such as {example}, not {located.node.describe()}; types: {known}"
+        )
+
+    def _unknown_type(self, located: Located, name: str, options: Iterable[str]) -> InvalidError:
+        node = cast(dict[str, Node], located.node.value)["type"]
+        what = f"unknown type {name!r}{_did_you_mean(name, options)}; known: {', '.join(sorted(options))}"
+        self._note(located, join(located.where, "type"), what, node)
+        return InvalidError()
+
+    def _loss_term(self, located: Located, cls: type[LossTerm]) -> LossTerm:
+        """``weight`` is the term's, everything else the loss's."""
+        entries = self._mapping(located)
+        own = {key: node for key, node in entries.items() if key == "weight"}
+        rest = {key: node for key, node in entries.items() if key != "weight"}
+        loss_located = Located(attrs.evolve(located.node, value=rest), located.where)
+        loss, weight = self._each(
+            [
+                lambda: self._component(loss_located, Kind.LOSS),
+                lambda: self._weight(located, own),
+            ]
+        )
+        return LossTerm(loss=loss, weight=weight)
+
+    def _weight(self, located: Located, own: dict[str, Node]) -> float:
+        attribute = attrs.fields_dict(LossTerm)["weight"]
+        if "weight" not in own:
+            return cast(float, attribute.default)
+        where = join(located.where, "weight")
+        weight = cast(float, self._structure(Located(own["weight"], where), float))
+        try:
+            cast(Any, attribute.validator)(None, attribute, weight)
+        except ValueError as error:
+            raise self._fail(Located(own["weight"], where), _text(error)) from error
+        return weight
+
+
+_SCALARS = (bool, int, float, str, Path)
+
+_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    Path: "a path",
+    type(None): "null",
+}
+
+
+def _describe(cls: Any) -> str:
+    origin = get_origin(cls)
+    if cls in _NAMES:
+        return _NAMES[cls]
+    if origin is Annotated:
+        return "a mapping with a type"
+    if origin is Literal:
+        options = [str(option) for option in get_args(cls)]
+        return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(_describe(member) for member in get_args(cls))
+    if origin is tuple and Ellipsis not in get_args(cls):
+        return f"a list of {len(get_args(cls))} ({', '.join(_describe(a) for a in get_args(cls))})"
+    if origin in (list, tuple):
+        return "a list"
+    return "a mapping"
+
+
+def _hint(node: Node, cls: type[Any]) -> str:
+    value = node.value
+    if cls is str and isinstance(value, int | float):
+        return "; put it in quotes"
+    if cls is bool and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
+        return "; write true or false, without quotes"
+    if cls in (int, float) and isinstance(value, str) and value.strip("+-").replace("_", "")[:1].isdigit():
+        return "; write a plain decimal number, without quotes"
+    return ""
+
+
+def _did_you_mean(word: object, options: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(options), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _text(error: Exception) -> str:
+    """attrs' validators put a message first and the objects it is about after it."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
+    try:
+        attrs.resolve_types(cls, include_extras=True)
+    except NameError as error:
+        raise PluginError(
+            f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}); "
+            f"define it at module level and import its types there"
+        ) from error
+    return attrs.fields(cls)
