@@ -1,12 +1,12 @@
 """Core Engine: train small lattice cores behind frozen text encoders.
 
-Names that need torch are loaded on first use, so that importing this package stays fast.
+The public API. Names that need torch are loaded on first use, so that importing this package stays fast.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core_engine.contracts.component import Component, Kind
 from core_engine.contracts.contexts import (
@@ -19,14 +19,72 @@ from core_engine.contracts.contexts import (
 )
 from core_engine.contracts.data import Example
 from core_engine.contracts.hooks import HOOK_API, hookimpl
-from core_engine.contracts.objects import (
-    Batch,
-    DataSource,
-    Kernel,
-    Logger,
-    Loss,
-    Record,
-    Reshape,
-    Teacher,
-)
+from core_engine.contracts.objects import Batch, DataSource, Kernel, Logger, Loss, Record, Reshape, Teacher
 from core_engine.contracts.run import RunInfo
+
+if TYPE_CHECKING:
+    from core_engine.assembly.engine import Engine
+    from core_engine.assembly.trained import TrainedCore, load_core
+    from core_engine.core.cell_loop import CellLoop
+    from core_engine.core.processor import EmbeddingProcessor
+    from core_engine.data.pairs import Pairs
+    from core_engine.data.prepare import Splits
+    from core_engine.recipe.schema import Train
+    from core_engine.run.result import Result
+    from core_engine.teaching.embed import embed
+
+_LAZY = {
+    "CellLoop": "core_engine.core.cell_loop",
+    "EmbeddingProcessor": "core_engine.core.processor",
+    "Engine": "core_engine.assembly.engine",
+    "Pairs": "core_engine.data.pairs",
+    "Result": "core_engine.run.result",
+    "Splits": "core_engine.data.prepare",
+    "Train": "core_engine.recipe.schema",
+    "TrainedCore": "core_engine.assembly.trained",
+    "embed": "core_engine.teaching.embed",
+    "load_core": "core_engine.assembly.trained",
+}
+
+__all__ = [
+    "HOOK_API",
+    "Batch",
+    "CellLoop",
+    "Component",
+    "DataSource",
+    "DataSourceContext",
+    "EmbeddingProcessor",
+    "Engine",
+    "Example",
+    "Kernel",
+    "KernelContext",
+    "Kind",
+    "Logger",
+    "LoggerContext",
+    "Loss",
+    "LossContext",
+    "Pairs",
+    "Record",
+    "Reshape",
+    "ReshapeContext",
+    "Result",
+    "RunInfo",
+    "Splits",
+    "Teacher",
+    "TeacherContext",
+    "Train",
+    "TrainedCore",
+    "embed",
+    "hookimpl",
+    "load_core",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -35,10 +35,12 @@ def load_recipe(
     source: Path | str | Mapping[str, Any],
     overrides: Iterable[str] = (),
     host: PluginHost | None = None,
+    check: bool = True,
 ) -> LoadedRecipe:
     """Reads, composes and validates a recipe. RecipeError with every problem found, one line each.
 
     ``source``: a file, or a mapping of the same form. ``overrides``: ``key=value`` strings, applied in order.
+    ``check``: also check what the recipe refers to (files, dimensions), not only its form.
     """
     host = host or PluginHost.discover()
     root, problems = _read(source)
@@ -55,7 +57,7 @@ def load_recipe(
     recipe = structurer.structure(root, Recipe)
     problems += structurer.problems
     notes: list[str] = []
-    if recipe is not None:
+    if recipe is not None and check:
         found, notes = check_recipe(recipe, root)
         problems += found
     if problems or recipe is None:

@@ -220,8 +220,14 @@ class EarlyStopping:
 
 @frozen
 class Checkpoints:
-    """When to write checkpoints and how many to keep; the best by the monitored metric is always kept."""
+    """When to write checkpoints and how many to keep; the best by the monitored metric is always kept.
 
+    One is also written where a run is stopped before its end.
+    """
+
+    #: At the end of an epoch, where the last one is this long ago.
+    every_seconds: float = field(default=30.0, validator=ge(0))
+    #: And after every so many optimiser steps, in the middle of an epoch too.
     every_steps: int | None = field(default=None, validator=optional(ge(1)))
     keep: int = field(default=2, validator=ge(1))
 

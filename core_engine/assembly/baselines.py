@@ -1,0 +1,71 @@
+"""The rows that stand beside the core: maps that cost nothing to try, scored on the same held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from core_engine.contracts.objects import Loss
+from core_engine.data.pairs import Pairs
+from core_engine.evaluation.adapters import ADAPTERS, train_adapter
+from core_engine.evaluation.baselines import BASELINES, why_left_out
+from core_engine.evaluation.metrics import evaluate
+from core_engine.evaluation.names import METRICS
+from core_engine.training.inference import apply_core
+
+log = structlog.get_logger("core_engine.evaluation")
+
+
+@frozen
+class BaselineRows:
+    """``rows``: name -> metrics and ``parameters``. ``left_out``: name -> why it does not apply."""
+
+    rows: dict[str, dict[str, float]]
+    left_out: dict[str, str]
+
+
+def score_baselines(
+    names: Sequence[str],
+    train: Pairs,
+    validation: Pairs,
+    test: Pairs,
+    corpus: Tensor | None,
+    loss: Loss,
+    monitor: str,
+    seed: int,
+) -> BaselineRows:
+    """Fits each on ``train``, chooses by ``validation``, scores on ``test``. The adapters are trained with the run's own loss."""
+    metric = monitor if monitor in METRICS else "mrr@10"
+    rows: dict[str, dict[str, float]] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        reason = why_left_out(name, train)
+        if reason:
+            left_out[name] = reason
+            continue
+        log.info("fitting baseline", name=name)
+        fitted: Callable[[Tensor], Tensor]
+        if name in ADAPTERS:
+            adapter = train_adapter(name, train, validation, loss=loss, metric=metric, seed=seed)
+            fitted, parameters = lambda x, adapter=adapter: apply_core(adapter, x), _count(adapter)
+        else:
+            fitted, parameters = BASELINES[name](train, validation), _CLOSED_FORM[name](train)
+        with torch.no_grad():
+            rows[name] = {**evaluate(fitted(test.inputs), test, corpus), "parameters": parameters}
+    return BaselineRows(rows, left_out)
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+_CLOSED_FORM: dict[str, Callable[[Pairs], int]] = {
+    "identity": lambda train: 0,
+    "mean_shift": lambda train: 0,
+    "ridge": lambda train: train.inputs.shape[1] * train.targets.shape[1],
+    "procrustes": lambda train: train.inputs.shape[1] * train.targets.shape[1],
+}

@@ -1,0 +1,99 @@
+"""Builds what a recipe names."""
+
+from __future__ import annotations
+
+import torch
+
+from core_engine.contracts.contexts import (
+    DataSourceContext,
+    KernelContext,
+    LossContext,
+    ReshapeContext,
+    TeacherContext,
+)
+from core_engine.contracts.objects import Teacher
+from core_engine.core.processor import EmbeddingProcessor
+from core_engine.data.prepare import Embed, Sources
+from core_engine.errors import EngineError, RecipeError
+from core_engine.recipe.check import dimension_problem
+from core_engine.recipe.schema import Recipe
+from core_engine.teaching.cache import cache_dir
+from core_engine.teaching.embed import embed
+from core_engine.teaching.store import EmbeddingStore
+from core_engine.training.criterion import Criterion
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` is a CUDA device where there is one, else the CPU. EngineError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"device {name!r} cannot be used: {reason}; use 'auto' or 'cpu'") from error
+    return device
+
+
+def build_sources(recipe: Recipe) -> Sources:
+    context = DataSourceContext(seed=recipe.seed)
+    data = recipe.data
+    return Sources(
+        train=data.train.config.build(context),
+        validation=None if data.validation is None else data.validation.config.build(context),
+        test=None if data.test is None else data.test.config.build(context),
+        corpus=None if data.corpus is None else data.corpus.config.build(context),
+    )
+
+
+def build_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
+    """The teacher the recipe chooses; its weights are loaded at the first text that has to be encoded."""
+    if recipe.teacher is None:
+        return None
+    teacher: Teacher = recipe.teachers[recipe.teacher].config.build(TeacherContext(device=str(device)))
+    return teacher
+
+
+def stored_embedding(teacher: Teacher | None) -> Embed | None:
+    """Encoding through the user's embedding store: each text once, whichever run asks."""
+    if teacher is None:
+        return None
+    store = EmbeddingStore(cache_dir() / "embeddings", teacher.fingerprint, teacher.dim)
+    return lambda texts: embed(texts, teacher, store)
+
+
+def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProcessor:
+    """The untrained core for embeddings of these dimensions. RecipeError where they do not fit."""
+    lattice = recipe.lattice
+    context = ReshapeContext(input_dim=input_dim, output_dim=output_dim, size=lattice.size, seed=recipe.seed)
+    problem = dimension_problem(recipe, context)
+    if problem:
+        raise RecipeError([f"reshape: {problem} (embeddings have {input_dim} and {output_dim} dimensions)"])
+    reshape = recipe.reshape.config.build(context)
+    kernel = lattice.kernel.config.build(
+        KernelContext(size=lattice.size, channels=lattice.channels, drive_channels=reshape.channels, seed=recipe.seed)
+    )
+    return EmbeddingProcessor(
+        reshape=reshape,
+        kernel=kernel,
+        input_dim=input_dim,
+        output_dim=output_dim,
+        size=lattice.size,
+        channels=lattice.channels,
+        steps=lattice.steps,
+        centre=recipe.centre,
+    )
+
+
+def build_criterion(recipe: Recipe, dim: int) -> Criterion:
+    """The losses; of two of one type, the second is called ``cosine_2`` and so on."""
+    context = LossContext(dim=dim, seed=recipe.seed)
+    terms = []
+    names: list[str] = []
+    for term in recipe.loss:
+        names.append(term.loss.type)
+        count = names.count(term.loss.type)
+        name = term.loss.type if count == 1 else f"{term.loss.type}_{count}"
+        terms.append((name, term.weight, term.loss.config.build(context)))
+    return Criterion(terms)

@@ -1,0 +1,303 @@
+"""The engine: parts in, a trained and evaluated run out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+import torch
+from attrs import define, field
+from torch import nn
+
+from core_engine.assembly.baselines import score_baselines
+from core_engine.assembly.build import (
+    build_core,
+    build_criterion,
+    build_sources,
+    build_teacher,
+    resolve_device,
+    stored_embedding,
+)
+from core_engine.assembly.resume import find_checkpoint, require_same_recipe
+from core_engine.contracts.contexts import LoggerContext
+from core_engine.contracts.objects import Logger, Loss
+from core_engine.contracts.run import RunInfo
+from core_engine.core.processor import EmbeddingProcessor
+from core_engine.data.noise import with_noise
+from core_engine.data.pairs import Pairs
+from core_engine.data.prepare import Splits, prepare
+from core_engine.errors import CheckpointError, TrainingError
+from core_engine.evaluation.metrics import evaluate
+from core_engine.host.host import PluginHost
+from core_engine.recipe.load import load_recipe
+from core_engine.recipe.lock import recipe_to_yaml
+from core_engine.recipe.schema import BASELINES, Autoencoder, Dialogue, Mixed, Recipe, Split, Train
+from core_engine.run.curves import draw_curves
+from core_engine.run.folder import (
+    CHECKPOINTS,
+    LOCK_FILE,
+    RESULT_FILE,
+    check_writable,
+    new_run_dir,
+    write_atomically,
+)
+from core_engine.run.result import Result, peak_rss_mb
+from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
+from core_engine.training.criterion import Criterion
+from core_engine.training.events import Events
+from core_engine.training.inference import apply_core
+from core_engine.training.rows import training_rows
+from core_engine.training.trainer import Outcome, Trainer, total_steps
+
+log = structlog.get_logger("core_engine.run")
+
+BuildLogger = Callable[[LoggerContext], Logger]
+
+
+@define(eq=False)
+class Engine:
+    """One run. Built from a recipe by :meth:`from_recipe`, or from parts of your own.
+
+    data: embeddings, split already. core: any module ``[B, D_in] -> [B, D_out]``; usually an ``EmbeddingProcessor``.
+    loss: ``(output, target, batch) -> scalar``. loggers: functions of a LoggerContext. output: folder for run folders.
+    The other arguments mean what they mean in a recipe.
+    """
+
+    data: Splits
+    core: nn.Module
+    loss: Loss
+    train: Train = field(factory=Train)
+    mode: Autoencoder | Dialogue | Mixed = field(factory=Dialogue)
+    seed: int = 0
+    device: str = "auto"
+    name: str = "run"
+    output: Path = field(default=Path("runs"), converter=Path)
+    baselines: Sequence[str] = BASELINES
+    control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none"
+    loggers: Sequence[BuildLogger] = ()
+    host: PluginHost | None = None
+    recipe: Recipe | None = None
+    teacher: Mapping[str, Any] | None = None
+    seconds_by_phase: dict[str, float] = field(factory=dict, init=False)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        source: Path | str | Mapping[str, Any],
+        overrides: Iterable[str] = (),
+        host: PluginHost | None = None,
+    ) -> Engine:
+        """Reads a recipe file (or a mapping of the same form), its data and its embeddings, and builds the core.
+
+        RecipeError, DataError, TeacherError or PluginError with what is wrong and what to do.
+        """
+        host = host or PluginHost.discover()
+        return cls.from_loaded(load_recipe(source, overrides, host).recipe, host)
+
+    @classmethod
+    def from_loaded(cls, recipe: Recipe, host: PluginHost) -> Engine:
+        """The engine of a validated recipe."""
+        started = time.perf_counter()
+        check_writable(recipe.output)
+        device = resolve_device(recipe.device)
+        teacher = build_teacher(recipe, device)
+        data = prepare(
+            build_sources(recipe),
+            recipe.mode,
+            recipe.data.filters,
+            recipe.data.split or Split(),
+            recipe.seed,
+            stored_embedding(teacher),
+        )
+        input_dim, output_dim = data.train.inputs.shape[1], data.train.targets.shape[1]
+        engine = cls(
+            data=data,
+            core=build_core(recipe, input_dim, output_dim),
+            loss=build_criterion(recipe, output_dim),
+            train=recipe.train,
+            mode=recipe.mode,
+            seed=recipe.seed,
+            device=str(device),
+            name=recipe.name,
+            output=recipe.output,
+            baselines=recipe.evaluation.baselines,
+            control=recipe.control,
+            loggers=[ref.config.build for ref in recipe.loggers],
+            host=host,
+            recipe=recipe,
+            teacher=None
+            if teacher is None
+            else {
+                "name": recipe.teacher,
+                "type": recipe.teachers[recipe.teacher].type if recipe.teacher else None,
+                "dim": teacher.dim,
+                "fingerprint": teacher.fingerprint,
+            },
+        )
+        engine.seconds_by_phase["data"] = time.perf_counter() - started
+        return engine
+
+    def run(
+        self,
+        resume: Literal["auto"] | Path | str | None = None,
+        should_stop: Callable[[int], bool] = lambda step: False,
+    ) -> Result | None:
+        """Trains, evaluates and writes the run folder. None where ``should_stop`` ended training early: resume it later.
+
+        ``resume``: a run folder or one of its step checkpoints, or ``auto`` for the newest unfinished run of this name
+        (a new run where there is none). ``should_stop`` is asked after each optimiser step, with the steps done.
+        """
+        started = time.perf_counter()
+        device = resolve_device(self.device)
+        data = _on_device(self.data, self.mode, self.seed, device)
+        checkpoint = None if resume is None else find_checkpoint(resume, self.output, self.name)
+        facts = self._facts(data)
+        if checkpoint is not None:
+            run_dir = checkpoint.path.parent.parent
+            require_same_recipe(run_dir, self.recipe)
+            if checkpoint.facts.get("data_digest") != facts["data_digest"]:
+                raise CheckpointError(
+                    f"{checkpoint.path}: the training data are not those this checkpoint was made with"
+                )
+        self._prepare_core(data.train, device)
+        rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
+        criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
+        criterion.to(device)
+        if checkpoint is None:
+            run_dir = new_run_dir(self.output, self.name)
+            if self.recipe is not None:
+                write_atomically(run_dir / LOCK_FILE, recipe_to_yaml(self.recipe))
+        steps = total_steps(self.train, rows)
+        context = LoggerContext(run_dir, self.name, steps, None if checkpoint is None else checkpoint.step)
+        events = Events(
+            RunInfo(run_dir, self.name, self.core, steps),
+            [build(context) for build in self.loggers],
+            None if self.host is None else self.host.manager.hook,
+        )
+        try:
+            trainer = Trainer(
+                core=self.core,
+                criterion=criterion,
+                rows=rows,
+                validation=data.validation,
+                options=self.train,
+                seed=self.seed,
+                checkpoints=run_dir / CHECKPOINTS,
+                facts=facts,
+                events=events,
+                should_stop=should_stop,
+            )
+            if checkpoint is not None:
+                trainer.restore(checkpoint)
+                log.info("run resumed", run_dir=str(run_dir), step=trainer.step, of=steps)
+            else:
+                log.info("run started", run_dir=str(run_dir), steps=steps, device=str(device))
+            events.start()
+            outcome = trainer.run()
+            if not outcome.finished:
+                trainer.save()
+        finally:
+            events.close()
+        self.seconds_by_phase["train"] = time.perf_counter() - started
+        if not outcome.finished:
+            log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps)
+            return None
+        result = self._conclude(run_dir, outcome, data, criterion, facts)
+        events.end(result.to_dict())
+        return result
+
+    def _prepare_core(self, train: Pairs, device: torch.device) -> None:
+        if isinstance(self.core, EmbeddingProcessor):
+            self.core.to(device)
+            self.core.fit(train.inputs, train.targets)
+            if self.control == "frozen_lattice":
+                self.core.kernel.requires_grad_(False)
+        else:
+            self.core.to(device)
+            if self.control == "frozen_lattice":
+                raise TrainingError(
+                    "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
+                )
+
+    def _facts(self, data: Splits) -> dict[str, Any]:
+        """What a checkpoint says of itself besides its weights."""
+        digest = hashlib.sha256()
+        for tensor in (data.train.inputs, data.train.targets):
+            digest.update(tensor.cpu().numpy().tobytes())
+        return {
+            "input_dim": data.train.inputs.shape[1],
+            "output_dim": data.train.targets.shape[1],
+            "data_digest": digest.hexdigest(),
+        }
+
+    def _conclude(
+        self, run_dir: Path, outcome: Outcome, data: Splits, criterion: Criterion, facts: dict[str, Any]
+    ) -> Result:
+        """Scores the best core on the test split, beside the baselines, and writes result and curves."""
+        started = time.perf_counter()
+        best = newest_checkpoint(run_dir, "best")
+        load_core_weights(best, self.core)
+        test = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
+        if outcome.without_gradient:
+            log.warning("parameters that no gradient reached", parameters=outcome.without_gradient)
+        baselines = score_baselines(
+            self.baselines,
+            with_noise(data.train, data.train, getattr(self.mode, "noise", 0.0), self.seed, "baselines")
+            if isinstance(self.mode, Autoencoder)
+            else data.train,
+            data.validation,
+            data.test,
+            data.corpus,
+            criterion,
+            self.train.monitor,
+            self.seed,
+        )
+        self.seconds_by_phase["evaluate"] = time.perf_counter() - started
+        result = Result(
+            name=self.name,
+            run_dir=run_dir,
+            seconds=sum(self.seconds_by_phase.values()),
+            peak_rss_mb=peak_rss_mb(),
+            parameters=sum(p.numel() for p in self.core.parameters() if p.requires_grad),
+            test=test,
+            baselines=baselines.rows,
+            baselines_left_out=baselines.left_out,
+            validation=best.facts["validation"],
+            steps=outcome.step,
+            epochs=outcome.epoch,
+            best_step=outcome.best_step,
+            stopped=outcome.reason,
+            parameters_without_gradient=outcome.without_gradient,
+            control=self.control,
+            seed=self.seed,
+            device=self.device,
+            data=self.data.report,
+            teacher=self.teacher,
+            seconds_by_phase=self.seconds_by_phase,
+        )
+        draw_curves(outcome.history, self.train.monitor, outcome.best_step, run_dir / "curves.png")
+        write_atomically(run_dir / RESULT_FILE, result.to_json())
+        log.info("run finished", run_dir=str(run_dir), seconds=round(result.seconds, 1), reason=outcome.reason)
+        return result
+
+
+def _on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, device: torch.device) -> Splits:
+    """The data on the device, with the noise that the mode evaluates under on held-out inputs."""
+    train = data.train.to(device)
+    held_out = {"validation": data.validation.to(device), "test": data.test.to(device)}
+    if isinstance(mode, Autoencoder):
+        held_out = {
+            part: with_noise(pairs, train, mode.evaluation_noise, seed, part) for part, pairs in held_out.items()
+        }
+    return Splits(
+        train=train,
+        validation=held_out["validation"],
+        test=held_out["test"],
+        extra=None if data.extra is None else data.extra.to(device),
+        corpus=None if data.corpus is None else data.corpus.to(device),
+        report=data.report,
+    )

@@ -1,0 +1,64 @@
+"""Scores a finished run on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from core_engine.assembly.build import build_teacher, stored_embedding
+from core_engine.assembly.files import file_source
+from core_engine.assembly.trained import load_core
+from core_engine.contracts.contexts import DataSourceContext
+from core_engine.contracts.objects import DataSource
+from core_engine.data.noise import with_noise
+from core_engine.data.pairs import Pairs
+from core_engine.data.prepare import prepare_held_out
+from core_engine.errors import DataError
+from core_engine.evaluation.metrics import evaluate
+from core_engine.host.host import PluginHost
+from core_engine.recipe.schema import Autoencoder, Recipe
+
+
+def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> dict[str, Any]:
+    """``run_dir``, ``test``, ``baselines`` (those that need no fitting: identity and mean shift) and ``data``."""
+    trained = load_core(run_dir, host=host)
+    recipe = trained.recipe
+    pairs, extra, report = prepare_held_out(
+        _source(recipe, data, host),
+        None if corpus is None else file_source(corpus, host, texts="texts"),
+        recipe.mode,
+        recipe.data.filters,
+        stored_embedding(build_teacher(recipe, trained.device)),
+    )
+    if pairs.inputs.shape[1] != trained.input_dim or pairs.targets.shape[1] != trained.core.output_dim:
+        raise DataError(
+            f"{data}: embeddings have {pairs.inputs.shape[1]} and {pairs.targets.shape[1]} dimensions; "
+            f"the run's core maps {trained.input_dim} to {trained.core.output_dim}"
+        )
+    if isinstance(recipe.mode, Autoencoder):
+        pairs = with_noise(pairs, pairs, recipe.mode.evaluation_noise, recipe.seed, "test")
+    return {
+        "run_dir": str(run_dir),
+        "test": evaluate(trained(pairs.inputs), pairs, extra),
+        "baselines": _unfitted(trained.core, pairs, extra),
+        "data": report,
+    }
+
+
+def _unfitted(core: Any, pairs: Pairs, corpus: Any) -> dict[str, dict[str, float]]:
+    if pairs.inputs.shape[1] != pairs.targets.shape[1]:
+        return {}
+    normalizer = core.normalizer.to(pairs.inputs.device)
+    shifted = pairs.inputs - normalizer.input_mean + normalizer.target_mean
+    return {"identity": evaluate(pairs.inputs, pairs, corpus), "mean_shift": evaluate(shifted, pairs, corpus)}
+
+
+def _source(recipe: Recipe, path: Path, host: PluginHost) -> DataSource:
+    """The run's own kind of source, reading another file; for a source that reads no such file, the usual one."""
+    own = recipe.data.test or recipe.data.train
+    if "path" in attrs.fields_dict(type(own.config)):
+        source: DataSource = attrs.evolve(own.config, path=path).build(DataSourceContext(recipe.seed))
+        return source
+    return file_source(path, host, texts="dialogues")

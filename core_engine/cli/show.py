@@ -1,0 +1,28 @@
+"""Prints results for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core_engine.run.result import Result
+
+
+def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """The evaluation table on stdout, the core's row first."""
+    from rich.console import Console
+
+    from core_engine.evaluation.table import render
+
+    # Wide enough for every column where stdout is a file or a pipe; a terminal has its own width.
+    console = Console(width=None if Console().is_terminal else 200)
+    console.print(render(rows, highlight="core"))
+
+
+def print_result(result: Result) -> None:
+    print_table({"core": {**result.test, "parameters": result.parameters}, **result.baselines})
+    for name, reason in result.baselines_left_out.items():
+        print(f"{name}: left out: {reason}")
+    print(f"held-out test rows: {result.data.get('rows', {}).get('test', 'given as tensors')}")
+    peak = "" if result.peak_rss_mb is None else f", peak memory {result.peak_rss_mb:.0f} MB"
+    print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s{peak}")
+    print(f"run folder: {result.run_dir}")

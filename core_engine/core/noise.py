@@ -1,0 +1,102 @@
+"""Standard normals drawn by counter, so that a sample's noise does not depend on the batch it stands in.
+
+The recipe, which every backend follows bit for bit up to step 3. All integers are unsigned and modulo 2^64, negative
+ones in two's complement; ``GAMMA = 0x9E3779B97F4A7C15``::
+
+    mix(z):  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+             z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+             return z ^ (z >> 31)
+
+    1. key  = mix((mix((mix(seed + GAMMA) ^ sample) + GAMMA) ^ step) + GAMMA)
+    2. bits = mix(key + (j + 1) * GAMMA)               one word for the pair of elements e = 2 j and e = 2 j + 1
+    3. u = ((bits >> 40) + 1) / 2^24 in (0, 1],  v = (bits mod 2^24) / 2^24 in [0, 1)
+    4. noise[2 j] = sqrt(-2 ln u) cos(2 pi v),  noise[2 j + 1] = sqrt(-2 ln u) sin(2 pi v)
+
+``e`` is the element's row-major position within its sample: for a state ``[B, X, Y, Z, C]`` it is
+``((x * Y + y) * Z + z) * C + c``. An odd last element uses the cosine only.
+
+Steps 1 and 2 are the generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014,
+with Stafford's finaliser 13), entered at a key hashed from seed, sample and step. Steps 3 and 4 are Box and Muller (1958).
+24 bits are what float32 holds exactly, so float32 and float64 give the same noise up to rounding; no value exceeds
+sqrt(48 ln 2) = 5.77.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def _signed(word: int) -> int:
+    """The int64 that holds the same 64 bits."""
+    word &= (1 << 64) - 1
+    return word - (1 << 64) if word >> 63 else word
+
+
+_GAMMA = _signed(0x9E3779B97F4A7C15)
+_FACTOR_1 = _signed(0xBF58476D1CE4E5B9)
+_FACTOR_2 = _signed(0x94D049BB133111EB)
+_LOW_24 = (1 << 24) - 1
+
+
+def _xor_shift_(z: Tensor, bits: int) -> Tensor:
+    """``z ^= z >> bits`` with zeros shifted in (int64 shifts copy the sign)."""
+    shifted = z >> bits
+    shifted &= (1 << (64 - bits)) - 1
+    z ^= shifted
+    return z
+
+
+def _mix_(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser, in place on int64: a bijection of 64-bit words."""
+    _xor_shift_(z, 30)
+    z *= _FACTOR_1
+    _xor_shift_(z, 27)
+    z *= _FACTOR_2
+    return _xor_shift_(z, 31)
+
+
+def random_bits(words: int, seed: int, sample_ids: Tensor, step: int) -> Tensor:
+    """Steps 1 and 2 of the recipe: int64 ``[B, words]`` on the device of ``sample_ids`` (int64 ``[B]``)."""
+    key = torch.full_like(sample_ids, _signed(seed))
+    key = _mix_(key + _GAMMA)
+    key = _mix_((key ^ sample_ids) + _GAMMA)
+    key = _mix_((key ^ _signed(step)) + _GAMMA)
+    counter = torch.arange(1, words + 1, dtype=torch.int64, device=sample_ids.device) * _GAMMA
+    return _mix_(key[:, None] + counter)
+
+
+def normal(
+    shape: Sequence[int],
+    seed: int,
+    sample_ids: Tensor,
+    step: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """Standard normals of the given ``shape [B, ...]``, keyed by (seed, sample, step, element).
+
+    ``sample_ids`` is int64 ``[B]``. Equal keys give equal noise in any batch, order and call, on any device up to
+    rounding. float64 is computed in float64, every other dtype in float32 and then rounded. The global generators are
+    neither read nor advanced. Raises ValueError where ``sample_ids`` does not fit the shape.
+    """
+    if sample_ids.dtype != torch.int64 or tuple(sample_ids.shape) != (shape[0],):
+        raise ValueError(
+            f"sample_ids must be int64 [{shape[0]}] to draw noise of shape {list(shape)}, "
+            f"not {sample_ids.dtype} {list(sample_ids.shape)}"
+        )
+    elements = math.prod(shape[1:])
+    pairs = (elements + 1) // 2
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    bits = random_bits(pairs, seed, sample_ids.to(device), step)
+    # In place throughout: at lattice sizes, fresh memory costs more than the arithmetic.
+    radius = ((bits >> 40).bitwise_and_(_LOW_24)).to(compute).add_(1).mul_(2.0**-24)
+    radius = radius.log_().mul_(-2).sqrt_()
+    angle = bits.bitwise_and_(_LOW_24).to(compute).mul_(2 * math.pi * 2.0**-24)
+    noise = torch.empty(shape[0], pairs, 2, dtype=compute, device=device)
+    torch.mul(radius, angle.cos(), out=noise[..., 0])
+    torch.mul(radius, angle.sin_(), out=noise[..., 1])
+    return noise.flatten(1)[:, :elements].reshape(shape).to(dtype)

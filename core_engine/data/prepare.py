@@ -1,0 +1,196 @@
+"""From sources to tensors: read, filter, split, apply the mode, embed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import structlog
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from core_engine.contracts.data import Example
+from core_engine.contracts.objects import DataSource
+from core_engine.data.filters import filter_examples
+from core_engine.data.modes import answers, held_out_rows, without_known_texts
+from core_engine.data.pairs import Pairs
+from core_engine.data.read import read_examples
+from core_engine.data.split import require_disjoint, split_by_group
+from core_engine.errors import DataError
+from core_engine.recipe.schema import Autoencoder, Dialogue, Filters, Mixed, Split
+
+Embed = Callable[[Sequence[str]], Tensor]
+log = structlog.get_logger("core_engine.data")
+
+
+@frozen
+class Sources:
+    """The sources of a run; parts that are None are split off ``train``."""
+
+    train: DataSource
+    validation: DataSource | None = None
+    test: DataSource | None = None
+    corpus: DataSource | None = None
+
+
+@frozen(eq=False)
+class Splits:
+    """A run's data on the CPU.
+
+    ``train`` holds the rows of the main task and nothing else; ``extra`` the further training rows of the mixed mode.
+    ``corpus`` ``[m, D]``: texts beside the test targets. ``report``: plain data for ``result.json``.
+    """
+
+    train: Pairs
+    validation: Pairs
+    test: Pairs
+    extra: Pairs | None = None
+    corpus: Tensor | None = None
+    report: dict[str, object] = field(factory=dict)
+
+
+def prepare(
+    sources: Sources,
+    mode: Autoencoder | Dialogue | Mixed,
+    filters: Filters,
+    split: Split,
+    seed: int,
+    embed: Embed | None,
+) -> Splits:
+    """Reads and embeds everything a run needs. ``embed``: None where the sources give embeddings.
+
+    Split before anything is embedded or fitted. DataError where a part is too small to train or evaluate on.
+    """
+    dropped: dict[str, dict[str, int]] = {}
+    parts = _split(_read(sources, filters, dropped), split, seed)
+    require_disjoint(parts)
+    rows = {part: held_out_rows(examples, mode, part) for part, examples in parts.items()}
+    if isinstance(mode, Autoencoder):
+        for part in ("validation", "test"):
+            fresh = without_known_texts(rows[part], rows["train"])
+            if len(fresh) < len(rows[part]):
+                dropped.setdefault(part, {})["stands_in_train"] = len(rows[part]) - len(fresh)
+            rows[part] = fresh
+    for part, examples in rows.items():
+        if len(examples) < 2:
+            raise DataError(f"data.{part}: {len(examples)} rows are left; a run needs at least 2 in each part")
+    corpus_rows = _corpus(sources, rows["test"])
+    vectors = _vectors([*rows.values(), corpus_rows], embed)
+    if filters.min_similarity is not None:
+        rows["train"] = _similar(rows["train"], vectors, filters.min_similarity, dropped)
+    extra = answers(parts["train"]) if isinstance(mode, Mixed) else None
+    report: dict[str, object] = {
+        "rows": {part: len(examples) for part, examples in rows.items()},
+        "groups": {part: len({r.group for r in examples} - {None}) for part, examples in rows.items()},
+        "dropped": dropped,
+    }
+    log.info("data ready", **{part: len(examples) for part, examples in rows.items()})
+    return Splits(
+        train=_pairs(rows["train"], vectors),
+        validation=_pairs(rows["validation"], vectors),
+        test=_pairs(rows["test"], vectors),
+        extra=None if extra is None else _pairs(extra, vectors),
+        corpus=torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None,
+        report=report,
+    )
+
+
+def prepare_held_out(
+    source: DataSource,
+    corpus: DataSource | None,
+    mode: Autoencoder | Dialogue | Mixed,
+    filters: Filters,
+    embed: Embed | None,
+) -> tuple[Pairs, Tensor | None, dict[str, object]]:
+    """Other data for a finished run, as evaluation takes it: pairs, corpus and report."""
+    dropped: dict[str, dict[str, int]] = {}
+    rows = held_out_rows(_filtered(read_examples(source, "test"), filters, "test", dropped), mode, "test")
+    if len(rows) < 2:
+        raise DataError(f"{len(rows)} rows are left; evaluation needs at least 2")
+    corpus_rows = _corpus(Sources(train=source, corpus=corpus), rows)
+    vectors = _vectors([rows, corpus_rows], embed)
+    tensor = torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None
+    return _pairs(rows, vectors), tensor, {"rows": {"test": len(rows)}, "dropped": dropped}
+
+
+def _read(sources: Sources, filters: Filters, dropped: dict[str, dict[str, int]]) -> dict[str, list[Example]]:
+    parts: dict[str, list[Example]] = {}
+    for part in ("train", "validation", "test"):
+        source = getattr(sources, part)
+        if source is not None:
+            parts[part] = _filtered(read_examples(source, part), filters, part, dropped)
+    return parts
+
+
+def _filtered(rows: list[Example], filters: Filters, part: str, dropped: dict[str, dict[str, int]]) -> list[Example]:
+    filtered = filter_examples(rows, filters, training=part == "train")
+    if filtered.dropped:
+        dropped[part] = filtered.dropped
+        log.info("rows filtered", part=part, read=len(rows), kept=len(filtered.rows), **filtered.dropped)
+    if not filtered.rows:
+        raise DataError(f"data.{part}: the filters leave no rows of {len(rows)}: dropped {filtered.dropped}")
+    return filtered.rows
+
+
+def _split(parts: dict[str, list[Example]], split: Split, seed: int) -> dict[str, list[Example]]:
+    shares = {part: getattr(split, part) for part in ("validation", "test") if part not in parts}
+    held_out = split_by_group(parts["train"], shares, seed) if shares else {}
+    return {part: held_out.get(part, parts.get(part, [])) for part in ("train", "validation", "test")}
+
+
+def _corpus(sources: Sources, test: list[Example]) -> list[Example]:
+    """Distinct corpus rows that are no test target: those are candidates already."""
+    if sources.corpus is None:
+        return []
+    targets = {_identity(row.target) for row in test}
+    found = {_identity(row.input): row for row in read_examples(sources.corpus, "corpus")}
+    return [row for key, row in found.items() if key not in targets]
+
+
+def _identity(value: object) -> object:
+    return value.tobytes() if isinstance(value, np.ndarray) else value
+
+
+def _vectors(parts: list[list[Example]], embed: Embed | None) -> Callable[[object], Tensor]:
+    """A function from a row's input or target to its vector. Every distinct text is embedded once."""
+    values = [value for rows in parts for row in rows for value in (row.input, row.target) if value is not None]
+    texts = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+    if not texts:
+        return lambda value: torch.from_numpy(np.asarray(value, dtype=np.float32))
+    if embed is None:
+        raise DataError("the data are texts and no teacher is given; name one under 'teacher'")
+    position = {text: i for i, text in enumerate(texts)}
+    rows = embed(texts)
+    return lambda value: rows[position[value]]  # type: ignore[index]
+
+
+def _similar(
+    rows: list[Example], vectors: Callable[[object], Tensor], threshold: float, dropped: dict[str, dict[str, int]]
+) -> list[Example]:
+    similarity = torch.nn.functional.cosine_similarity(
+        torch.stack([vectors(row.input) for row in rows]), torch.stack([vectors(row.target) for row in rows])
+    )
+    kept = [row for row, keep in zip(rows, (similarity >= threshold).tolist(), strict=True) if keep]
+    if len(kept) < 2:
+        raise DataError(f"data.filters.min_similarity: {threshold} leaves {len(kept)} training rows of {len(rows)}")
+    if len(kept) < len(rows):
+        dropped.setdefault("train", {})["min_similarity"] = len(rows) - len(kept)
+    return kept
+
+
+def _pairs(rows: list[Example], vectors: Callable[[object], Tensor]) -> Pairs:
+    groups = [row.group if row.group is not None else ("row", row.id) for row in rows]
+    has_groups = any(row.group is not None for row in rows)
+    return Pairs(
+        inputs=torch.stack([vectors(row.input) for row in rows]),
+        targets=torch.stack([vectors(row.target) for row in rows]),
+        target_ids=_numbers([_identity(row.target) for row in rows]),
+        group_ids=_numbers(groups) if has_groups else None,
+    )
+
+
+def _numbers(keys: Sequence[object]) -> Tensor:
+    """Equal keys, equal numbers, from 0 in the order of first appearance."""
+    known: dict[object, int] = {}
+    return torch.tensor([known.setdefault(key, len(known)) for key in keys], dtype=torch.int64)

@@ -1,0 +1,105 @@
+"""What every evaluation reports of a map's output."""
+
+from __future__ import annotations
+
+import structlog
+import torch
+from torch import Tensor
+
+from core_engine.data.pairs import Pairs
+from core_engine.errors import DataError
+from core_engine.evaluation.retrieval import (
+    mean_reciprocal_rank,
+    ndcg_at,
+    rank_of_target,
+    recall_at,
+    unit_rows,
+)
+
+log = structlog.get_logger("core_engine.evaluation")
+
+
+def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict[str, float]:
+    """Score ``output`` ``[n, D]``, one row for each of ``pairs``, in the teacher's own space.
+
+    With o_i and t_i the output and target rows, ^ for division by length, and n rows, the keys are, in this order:
+
+    - ``cosine``: mean of ô_i · t̂_i.
+    - ``cosine_shuffled``: mean of ô_i · t̂_j over all pairs of rows with different target texts; exact, no permutation is drawn.
+    - ``cosine_gap``: cosine - cosine_shuffled. What is left once the likeness of unrelated texts is taken off
+      (Ethayarajh, 2019, "How Contextual are Contextualized Word Representations?", section 3.4).
+    - ``cosine_centred``: cosine after each side's own mean over these rows is taken off (Mu and Viswanath, 2018,
+      "All-but-the-Top": centring alone).
+    - ``constant_cosine``: the most that one vector, the same for every row, can reach: |mean of t̂_i|, reached by the mean's
+      direction (the mean resultant length; Mardia and Jupp, 2000, "Directional Statistics").
+    - ``recall@1``, ``recall@10``, ``mrr@10``, ``ndcg@10``: retrieval of the row's target among all distinct targets and the
+      rows of ``corpus`` ``[m, D]``, which holds no text that is a target. See :mod:`core_engine.evaluation.retrieval`.
+    - ``within_recall@1``, ``within_mrr`` (reciprocal rank without a cut-off): the same among the targets of the row's own
+      group only; present where ``pairs.group_ids`` is.
+
+    A row that is not finite is scored as zeros and ranks last; a warning says how many there were. Raises DataError
+    where all targets are one text, so that there is nothing to tell apart, or where a target or corpus row is not finite.
+    """
+    if output.shape != pairs.targets.shape:
+        raise ValueError(
+            f"output must have the shape of the targets, {list(pairs.targets.shape)}, not {list(output.shape)}"
+        )
+    ids, relevant = pairs.target_ids.unique(return_inverse=True)
+    if len(ids) < 2:
+        raise DataError(
+            f"evaluation needs at least two different target texts, but these {len(pairs)} rows have {len(ids)}; "
+            "give the split more rows"
+        )
+    output = _with_finite_rows(output)
+    outputs, targets = unit_rows(output), unit_rows(pairs.targets)
+
+    cosine = (outputs * targets).sum(-1).mean()
+    shuffled = _cosine_of_unrelated(outputs, targets, relevant, len(ids))
+    scores = {
+        "cosine": cosine,
+        "cosine_shuffled": shuffled,
+        "cosine_gap": cosine - shuffled,
+        "cosine_centred": (_centred(output) * _centred(pairs.targets)).sum(-1).mean(),
+        "constant_cosine": targets.mean(0).norm(),
+    }
+
+    candidates = pairs.targets[_first_occurrences(relevant, len(ids))]
+    pool = candidates if corpus is None else torch.cat([candidates, corpus])
+    ranks = rank_of_target(output, pool, relevant)
+    scores |= {
+        "recall@1": recall_at(ranks, 1),
+        "recall@10": recall_at(ranks, 10),
+        "mrr@10": mean_reciprocal_rank(ranks, 10),
+        "ndcg@10": ndcg_at(ranks, 10),
+    }
+    if pairs.group_ids is not None:
+        ranks = rank_of_target(output, candidates, relevant, pairs.group_ids)
+        scores |= {"within_recall@1": recall_at(ranks, 1), "within_mrr": mean_reciprocal_rank(ranks)}
+    return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
+
+
+def _with_finite_rows(output: Tensor) -> Tensor:
+    finite = output.isfinite().all(-1, keepdim=True)
+    lost = len(output) - int(finite.sum())
+    if lost:
+        log.warning("output rows are not finite and rank last", rows=lost, of=len(output))
+    return torch.where(finite, output, 0.0)
+
+
+def _centred(rows: Tensor) -> Tensor:
+    rows = rows.double()
+    return unit_rows(rows - rows.mean(0))
+
+
+def _cosine_of_unrelated(outputs: Tensor, targets: Tensor, relevant: Tensor, count: int) -> Tensor:
+    """Mean of all n x n cosines but those of equal targets: (Σo · Σt - Σ_k Σ_{i∈k} o_i · Σ_{j∈k} t_j) / (n² - Σ_k n_k²)."""
+    shape = (count, outputs.shape[1])
+    outputs_of = outputs.new_zeros(shape).index_add_(0, relevant, outputs)
+    targets_of = targets.new_zeros(shape).index_add_(0, relevant, targets)
+    unrelated = len(outputs) ** 2 - relevant.bincount().square().sum()
+    return (outputs_of.sum(0) @ targets_of.sum(0) - (outputs_of * targets_of).sum()) / unrelated
+
+
+def _first_occurrences(relevant: Tensor, count: int) -> Tensor:
+    rows = torch.arange(len(relevant), device=relevant.device)
+    return rows.new_full((count,), len(relevant)).scatter_reduce_(0, relevant, rows, "amin")

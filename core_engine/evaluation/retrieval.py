@@ -1,0 +1,100 @@
+"""The rank of the right answer among all candidates, and the retrieval metrics that follow from ranks.
+
+Everything is computed in float64: there the rounding of a score (about 1e-15) is far below any difference between float32
+embeddings, so that ranks do not depend on the block size, on the position in a block or on the matrix library.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core_engine.errors import DataError
+
+#: Cosines closer than this are one score: above float64 rounding, below what float32 embeddings can tell apart.
+_TIE = 1e-12
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """``[n, D] -> [n, D]`` float64: every row divided by its length; a zero or non-finite row becomes zeros.
+
+    So such a row has cosine 0 with everything, and never NaN.
+    """
+    rows = rows.double()
+    lengths = rows.norm(dim=-1, keepdim=True)
+    usable = lengths.isfinite() & (lengths > 0)
+    return torch.where(usable, rows / lengths, 0.0)
+
+
+def rank_of_target(
+    queries: Tensor,
+    candidates: Tensor,
+    relevant: Tensor,
+    query_groups: Tensor | None = None,
+    *,
+    block: int = 1024,
+) -> Tensor:
+    """Rank of each query's relevant candidate by cosine similarity: 1 + the number of others that score at least as high.
+
+    Ties count against the map: under a strict comparison a constant output would rank first. A zero or non-finite query
+    ties with every candidate, so its rank is the size of its pool.
+
+    queries ``[n, D]`` and candidates ``[m, D]``, floating point; relevant, int64 ``[n]``, is the candidate's row. Candidates
+    are distinct texts. With query_groups, int64 ``[n]``, a query is ranked only among its group's candidates: those
+    relevant to some query of the group. A candidate may belong to several groups. Returns int64 ``[n]``.
+
+    At most ``block x block`` scores exist at once. Raises DataError if a candidate is not finite.
+    """
+    bad = (~candidates.isfinite().all(-1)).nonzero()
+    if len(bad):
+        raise DataError(
+            f"{len(bad)} of {len(candidates)} candidate embeddings are not finite (the first in row {int(bad[0])}); "
+            "check the teacher or the embeddings file they come from"
+        )
+    if query_groups is None:
+        return _rank_in_pool(queries, candidates, relevant, block)
+
+    _, groups = query_groups.unique(return_inverse=True)
+    belonging = groups * len(candidates) + relevant  # one number for each (group, candidate)
+    pools = belonging.unique()  # sorted, so each group's candidates lie together
+    pool_sizes = torch.bincount(pools // len(candidates))
+    pool_starts = pool_sizes.cumsum(0) - pool_sizes
+    place_in_pool = torch.searchsorted(pools, belonging) - pool_starts[groups]
+
+    ranks = torch.empty_like(relevant)
+    rows_by_group = groups.argsort().split(groups.bincount().tolist())
+    members_by_group = (pools % len(candidates)).split(pool_sizes.tolist())
+    for rows, members in zip(rows_by_group, members_by_group, strict=True):
+        ranks[rows] = _rank_in_pool(queries[rows], candidates[members], place_in_pool[rows], block)
+    return ranks
+
+
+def _rank_in_pool(queries: Tensor, candidates: Tensor, relevant: Tensor, block: int) -> Tensor:
+    ranks = torch.zeros_like(relevant)
+    for first in range(0, len(queries), block):
+        rows = slice(first, first + block)
+        unit_queries = unit_rows(queries[rows])
+        own = (unit_queries * unit_rows(candidates[relevant[rows]])).sum(-1, keepdim=True)
+        # The relevant candidate is within _TIE of its own score, and so is counted exactly once: the 1 of the rank.
+        for some in candidates.split(block):
+            ranks[rows] += (unit_queries @ unit_rows(some).T >= own - _TIE).sum(-1)
+    return ranks
+
+
+def recall_at(ranks: Tensor, k: int) -> Tensor:
+    """Share of queries whose one relevant candidate is among the first k. Scalar, float64."""
+    return (ranks <= k).double().mean()
+
+
+def mean_reciprocal_rank(ranks: Tensor, k: int | None = None) -> Tensor:
+    """Mean of 1 / rank, a rank beyond k counting 0 (Voorhees, 1999, TREC-8 question answering track). Scalar, float64."""
+    gains = ranks.double().reciprocal()
+    return (gains if k is None else gains * (ranks <= k)).mean()
+
+
+def ndcg_at(ranks: Tensor, k: int) -> Tensor:
+    """Mean of 1 / log2(1 + rank), a rank beyond k counting 0. Scalar, float64.
+
+    Normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) with one relevant candidate, whose ideal is 1.
+    """
+    return ((ranks <= k) / (1.0 + ranks.double()).log2()).mean()

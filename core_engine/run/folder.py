@@ -1,0 +1,82 @@
+"""The run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from core_engine.errors import CheckpointError, OutputError
+
+LOCK_FILE = "recipe.lock.yaml"
+RESULT_FILE = "result.json"
+CHECKPOINTS = "checkpoints"
+
+
+def check_writable(folder: Path) -> None:
+    """OutputError where a folder could not be made or written to. Makes nothing: what fails later leaves no trace."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OutputError(f"{folder}: {existing} is a file, not a folder; choose another 'output'")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: {existing} is not writable; choose another 'output', or change its permissions")
+
+
+def new_run_dir(output: Path, name: str) -> Path:
+    """A new folder ``output/name-YYYYMMDD-HHMMSS``, with a number after it where that one exists."""
+    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, 1000):
+            run_dir = output / (stamp if attempt == 1 else f"{stamp}-{attempt}")
+            try:
+                run_dir.mkdir()
+            except FileExistsError:
+                continue
+            return run_dir
+    except OSError as error:
+        raise OutputError(
+            f"{output}: no run folder can be made there: {error.strerror}; choose another 'output'"
+        ) from error
+    raise OutputError(f"{output}: there are 999 runs named {stamp} already")
+
+
+def unfinished_run(output: Path, name: str) -> Path | None:
+    """The newest run of that name that has a checkpoint and no result."""
+    runs = [
+        path
+        for path in output.glob(f"{name}-[0-9]*-[0-9]*")
+        if (path / LOCK_FILE).is_file()
+        and not (path / RESULT_FILE).exists()
+        and any((path / CHECKPOINTS).glob("step-*"))
+    ]
+    return max(runs, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes beside and renames, so that a reader sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def read_result(run_dir: Path) -> dict[str, Any]:
+    """The result of a finished run."""
+    path = run_dir / RESULT_FILE
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{run_dir}: no finished run: there is no {RESULT_FILE} in it") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    if not isinstance(result, dict):
+        raise CheckpointError(f"{path}: damaged: not a mapping")
+    return result

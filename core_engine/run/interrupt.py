@@ -1,0 +1,48 @@
+"""Turns SIGINT and SIGTERM into a request to stop at the next step boundary, where a checkpoint is written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+from attrs import define
+
+log = structlog.get_logger("core_engine.run")
+
+
+@define
+class StopRequest:
+    """``signal``: the number of the signal that asked, or None."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """While open, the first SIGINT or SIGTERM is noted; a second one acts as it would have without this.
+
+    Signals can be handled in the main thread only; elsewhere nothing is noted.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        request.signal = number
+        log.warning("stopping at the next step", signal=signal.Signals(number).name)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])

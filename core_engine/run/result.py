@@ -1,0 +1,89 @@
+"""What a run comes to: what ``result.json`` and ``run --json`` hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+#: Version of result.json.
+RESULT_FORMAT = 1
+
+
+@frozen
+class Result:
+    """Figures of a finished run.
+
+    ``test`` and each of ``baselines`` have the keys of :func:`core_engine.evaluation.metrics.evaluate`; baselines also say
+    how many ``parameters`` they fit. ``parameters``: trainable parameters of the core. ``parameters_without_gradient``:
+    names of those that no gradient reached. ``seconds``: wall clock, in all and by phase. ``peak_rss_mb``: highest resident memory of
+    the process, in 10^6 bytes; None where the system does not tell.
+    """
+
+    name: str
+    run_dir: Path
+    seconds: float
+    peak_rss_mb: float | None
+    parameters: int
+    test: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+    baselines_left_out: Mapping[str, str]
+    validation: Mapping[str, float]
+    steps: int
+    epochs: int
+    best_step: int | None
+    stopped: str
+    parameters_without_gradient: list[str]
+    control: str
+    seed: int
+    device: str
+    data: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
+    seconds_by_phase: Mapping[str, float]
+    versions: Mapping[str, str] = field(factory=lambda: versions())
+    format: int = RESULT_FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = attrs.asdict(self, recurse=False)
+        plain["run_dir"] = str(self.run_dir)
+        return plain
+
+    def to_json(self) -> str:
+        return json.dumps(json_safe(self.to_dict()), indent=2, allow_nan=False) + "\n"
+
+
+def json_safe(value: Any) -> Any:
+    """NaN and infinities become null, since JSON has no word for them."""
+    if isinstance(value, Mapping):
+        return {str(key): json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    from importlib.metadata import version
+
+    names = ("core-engine", "torch", "transformers")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def peak_rss_mb() -> float | None:
+    """Highest resident memory of this process so far, in 10^6 bytes; None on systems without getrusage (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

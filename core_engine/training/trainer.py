@@ -1,0 +1,312 @@
+"""The training loop. Embeddings live on the device and batches are slices of a permutation: no DataLoader, no copies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import structlog
+import torch
+from attrs import define, field, frozen
+from torch import Tensor, nn
+
+from core_engine.contracts.objects import Batch, Record
+from core_engine.core.processor import EmbeddingProcessor
+from core_engine.data.pairs import Pairs
+from core_engine.errors import CheckpointError, TrainingError
+from core_engine.evaluation.metrics import evaluate
+from core_engine.randomness import derive_seed, generator
+from core_engine.recipe.schema import Train
+from core_engine.training.checkpoint import (
+    Checkpoint,
+    discard_after,
+    load_core_weights,
+    load_state,
+    rotate,
+    save_checkpoint,
+)
+from core_engine.training.criterion import Criterion
+from core_engine.training.events import Events
+from core_engine.training.inference import apply_core
+from core_engine.training.optim import PlateauState, RateSchedule, build_optimizer
+from core_engine.training.rows import TrainingRows
+from core_engine.training.stopping import Monitor, Progress
+
+log = structlog.get_logger("core_engine.training")
+
+DEFAULT_EPOCHS = 10
+
+
+@frozen
+class Outcome:
+    """How training ended. ``finished`` is False where it was asked to stop before its end."""
+
+    step: int
+    epoch: int
+    finished: bool
+    reason: str
+    history: list[Record]
+    best_step: int | None
+    without_gradient: list[str]
+
+
+@define(eq=False)
+class Trainer:
+    """Trains ``core`` on ``rows``. Everything random is keyed by (seed, epoch, batch), so a run resumed from a checkpoint
+    ends with the weights of one that was never interrupted.
+
+    ``should_stop`` is asked after every optimiser step, with the number of steps done.
+    """
+
+    core: nn.Module
+    criterion: Criterion
+    rows: TrainingRows
+    validation: Pairs
+    options: Train
+    seed: int
+    checkpoints: Path
+    facts: dict[str, Any]
+    events: Events
+    should_stop: Callable[[int], bool] = lambda step: False
+
+    step: int = field(default=0, init=False)
+    epoch: int = field(default=0, init=False)
+    _batch: int = field(default=0, init=False)
+    _progress: Progress = field(factory=Progress, init=False)
+    _plateau: PlateauState = field(factory=PlateauState, init=False)
+    _history: list[Record] = field(factory=list, init=False)
+    _sums: dict[str, Tensor] = field(factory=dict, init=False)
+    _summed_rows: int = field(default=0, init=False)
+    _saved_at: float = field(factory=time.monotonic, init=False)
+    _monitor: Monitor = field(init=False)
+    _trained: list[tuple[str, nn.Parameter]] = field(init=False)
+    _optimizer: torch.optim.Optimizer = field(init=False)
+    _rates: RateSchedule = field(init=False)
+    _has_gradient: Tensor = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._monitor = Monitor(self.options.monitor, groups=self.validation.group_ids is not None)
+        named = [*self.core.named_parameters(), *self.criterion.named_parameters(prefix="loss")]
+        self._trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+        if not self._trained:
+            raise TrainingError("nothing to train: no parameter of the core requires a gradient")
+        self._optimizer = build_optimizer(self.options.optimizer, [p for _, p in self._trained])
+        self._rates = RateSchedule(self.options.schedule, total_steps(self.options, self.rows))
+        device = self.rows.pairs.inputs.device
+        self._has_gradient = torch.zeros(len(self._trained), dtype=torch.bool, device=device)
+
+    def run(self) -> Outcome:
+        """Trains to the end, or until a rule or ``should_stop`` says so; then it can be called again to go on, or saved.
+
+        TrainingError where the loss is not finite.
+        """
+        while self.step < self._rates.total_steps:
+            if not self._finish_epoch():
+                return self._outcome("asked to stop", finished=False)
+            self.epoch += 1
+            self._batch = 0
+            reason = self._close_epoch()
+            if time.monotonic() - self._saved_at >= self.options.checkpoints.every_seconds:
+                self.save()
+            if reason is not None:
+                return self._outcome(reason, finished=True)
+            if self.step < self._rates.total_steps and self.should_stop(self.step):
+                return self._outcome("asked to stop", finished=False)
+        return self._outcome("all steps done", finished=True)
+
+    def _finish_epoch(self) -> bool:
+        """Trains through the rest of an epoch. False where it was asked to stop before the epoch's end."""
+        rows, options, events = self.rows, self.options, self.events
+        size, batch_size = rows.size(self.epoch), options.batch_size
+        order = rows.order(self.epoch)
+        # Gathered once an epoch, so that a batch of them is a view.
+        target_ids = rows.pairs.target_ids[order]
+        group_ids = order if rows.pairs.group_ids is None else rows.pairs.group_ids[order]
+        forward = self._forward()
+        while True:
+            begin = self._batch * batch_size
+            end = min(begin + batch_size, size)
+            self._accumulate_gradients(forward, order[begin:end], target_ids[begin:end], group_ids[begin:end])
+            self.step += 1
+            self._batch += 1
+            last = end == size or self.step == self._rates.total_steps
+            self._update(note_gradients=last)
+            events.step(self.step)
+            if last:
+                return True
+            if options.checkpoints.every_steps and self.step % options.checkpoints.every_steps == 0:
+                self.save()
+            if self.should_stop(self.step):
+                return False
+
+    def _forward(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The core as a function of inputs and row numbers; these key the noise of its cells."""
+        core = self.core.train()
+        if isinstance(core, EmbeddingProcessor):
+            seed = derive_seed(self.seed, "state", self.epoch)
+            return lambda inputs, indices: core(inputs, seed, indices)
+        return lambda inputs, indices: core(inputs)
+
+    def _accumulate_gradients(
+        self, forward: Callable[[Tensor, Tensor], Tensor], order: Tensor, target_ids: Tensor, group_ids: Tensor
+    ) -> None:
+        """Gradients of one optimiser step's rows, in ``accumulate`` parts weighted by their rows."""
+        pairs, count = self.rows.pairs, len(order)
+        source = None
+        if self.rows.noise is not None:
+            source = generator(self.seed, "noise", self.epoch, self._batch, device=order.device)
+        part_size = self.options.batch_size // self.options.accumulate
+        for start in range(0, count, part_size):
+            part = slice(start, min(start + part_size, count))
+            indices = order[part]
+            inputs = pairs.inputs.index_select(0, indices)
+            if self.rows.noise is not None:
+                drawn = torch.randn(inputs.shape, generator=source, device=inputs.device, dtype=inputs.dtype)
+                inputs = torch.addcmul(inputs, drawn, self.rows.noise.index_select(0, indices))
+            batch = Batch(indices, inputs, target_ids[part], group_ids[part], self.epoch)
+            targets = pairs.targets.index_select(0, indices)
+            loss, named = self.criterion(forward(inputs, indices), targets, batch)
+            rows = part.stop - part.start
+            (loss if rows == count else loss * (rows / count)).backward()
+            self._add("loss", loss.detach(), rows)
+            for name, value in named.items():
+                self._add(name, value, rows)
+        self._summed_rows += count
+
+    def _update(self, note_gradients: bool) -> None:
+        parameters = [parameter for _, parameter in self._trained]
+        if note_gradients:
+            self._note_gradients(parameters)
+        if self.options.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
+        rate = self.options.optimizer.lr * self._rates.factor(self.step - 1) * self._plateau.factor
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _note_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks busy."""
+        for index, parameter in enumerate(parameters):
+            if parameter.grad is not None:
+                self._has_gradient[index] |= parameter.grad.ne(0).any()
+
+    def _add(self, name: str, value: Tensor, rows: int) -> None:
+        if name in self._sums:
+            self._sums[name].add_(value, alpha=rows)
+        else:
+            self._sums[name] = value * rows
+
+    def _close_epoch(self) -> str | None:
+        """Logs the epoch, and evaluates where it is time. The reason to stop, or None."""
+        values = {name: float(total) / self._summed_rows for name, total in self._sums.items()}
+        self._sums, self._summed_rows = {}, 0
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); the last checkpoint is intact. "
+                f"Lower train.optimizer.lr, or set train.clip_norm"
+            )
+        values["lr"] = self._optimizer.param_groups[0]["lr"]
+        self._record("train", values)
+        if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
+            return None
+        return self._evaluate()
+
+    def _evaluate(self) -> str | None:
+        output = apply_core(self.core, self.validation.inputs)
+        values = {"loss": self._validation_loss(output), **evaluate(output, self.validation)}
+        self._record("evaluation", values)
+        best = self._progress.best_step
+        reason = self._progress.update(
+            self._monitor, self.options.early_stopping, values[self.options.monitor], self.step
+        )
+        improved = self._progress.best_step != best
+        self._plateau.update(self.options.schedule, improved)
+        if improved:
+            path = save_checkpoint(
+                self.checkpoints, "best", self.step, self.core, None, {**self.facts, "validation": values}
+            )
+            self.events.checkpoint(self.step, path)
+        return reason
+
+    def _validation_loss(self, output: Tensor) -> float:
+        """The criterion over the validation rows, in training-size batches of one fixed order."""
+        pairs = self.validation
+        order = torch.randperm(len(pairs), generator=generator(self.seed, "validation")).to(output.device)
+        group_ids = pairs.group_ids if pairs.group_ids is not None else torch.arange(len(pairs), device=output.device)
+        total = torch.zeros((), device=output.device)
+        with torch.no_grad():
+            for rows in order.split(self.options.batch_size):
+                batch = Batch(rows, pairs.inputs[rows], pairs.target_ids[rows], group_ids[rows], self.epoch)
+                total += self.criterion(output[rows], pairs.targets[rows], batch)[0] * len(rows)
+        return float(total) / len(pairs)
+
+    def _record(self, kind: Literal["train", "evaluation"], values: dict[str, float]) -> None:
+        record = Record(kind, self.step, self.epoch, values)
+        self._history.append(record)
+        self.events.record(record)
+
+    def _outcome(self, reason: str, finished: bool) -> Outcome:
+        reached = self._has_gradient.tolist()
+        return Outcome(
+            step=self.step,
+            epoch=self.epoch,
+            finished=finished,
+            reason=reason,
+            history=self._history,
+            best_step=self._progress.best_step,
+            without_gradient=[name for (name, _), yes in zip(self._trained, reached, strict=True) if not yes],
+        )
+
+    # Checkpoints
+
+    def save(self) -> None:
+        """Writes a step checkpoint, from which a run goes on as if it had not been interrupted."""
+        state = {
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self._batch,
+            "optimizer": self._optimizer.state_dict(),
+            "criterion": self.criterion.state_dict(),
+            "progress": attrs.asdict(self._progress),
+            "plateau": attrs.asdict(self._plateau),
+            "history": [attrs.asdict(record) for record in self._history],
+            "sums": self._sums,
+            "summed_rows": self._summed_rows,
+            "has_gradient": self._has_gradient,
+        }
+        facts = {**self.facts, "best_step": self._progress.best_step}
+        path = save_checkpoint(self.checkpoints, "step", self.step, self.core, state, facts)
+        rotate(self.checkpoints, self.options.checkpoints.keep)
+        self._saved_at = time.monotonic()
+        self.events.checkpoint(self.step, path)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes on from a step checkpoint. CheckpointError where it is not of this core and recipe."""
+        load_core_weights(checkpoint, self.core)
+        state = load_state(checkpoint)
+        try:
+            self._optimizer.load_state_dict(state["optimizer"])
+            self.criterion.load_state_dict(state["criterion"])
+            self._progress = Progress(**state["progress"])
+            self._plateau = PlateauState(**state["plateau"])
+            self._history = [Record(**record) for record in state["history"]]
+            self._sums = {name: total.to(self._has_gradient.device) for name, total in state["sums"].items()}
+            self._summed_rows = state["summed_rows"]
+            self._has_gradient.copy_(state["has_gradient"])
+            self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
+            discard_after(self.checkpoints, self.step)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{checkpoint.path}: its training state does not fit this recipe: {error}") from error
+
+
+def total_steps(options: Train, rows: TrainingRows) -> int:
+    """Optimiser steps of a whole run."""
+    if options.max_steps is not None:
+        return options.max_steps
+    epochs = range(options.epochs or DEFAULT_EPOCHS)
+    return sum(rows.steps(epoch, options.batch_size) for epoch in epochs)

@@ -1,0 +1,19 @@
+"""The bundled data sources: dialogues, texts, ready embeddings, and the pairs that are shipped with the package."""
+
+from __future__ import annotations
+
+from core_engine import Component, hookimpl
+from core_engine_data.dialogues import Dialogues
+from core_engine_data.embeddings import Embeddings
+from core_engine_data.quickstart import Quickstart
+from core_engine_data.texts import Texts
+
+
+@hookimpl
+def data_sources() -> list[Component]:
+    return [
+        Component("dialogues", Dialogues),
+        Component("texts", Texts),
+        Component("embeddings", Embeddings),
+        Component("quickstart", Quickstart),
+    ]

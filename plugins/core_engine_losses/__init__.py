@@ -1,0 +1,16 @@
+"""Bundled losses: cosine, mse, combined, info_nce."""
+
+from __future__ import annotations
+
+from core_engine import Component, hookimpl
+from core_engine_losses.config import Combined, Cosine, InfoNCE, MeanSquaredError
+
+
+@hookimpl
+def losses() -> list[Component]:
+    return [
+        Component("cosine", Cosine),
+        Component("mse", MeanSquaredError),
+        Component("combined", Combined),
+        Component("info_nce", InfoNCE),
+    ]

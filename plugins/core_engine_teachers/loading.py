@@ -1,0 +1,110 @@
+"""Tokenizer and model from a folder, with every way that this can go wrong told as one TeacherError."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from core_engine.errors import TeacherError
+from core_engine_teachers import model_folder
+from core_engine_teachers.options import EncoderOptions
+
+log = structlog.get_logger("core_engine.teachers")
+
+
+def load_tokenizer(folder: Path, options: EncoderOptions, max_length: int) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_source(options))
+    except Exception as error:  # transformers raises whatever the tokenizer's own code does
+        raise _cannot_load(folder, "tokenizer", error) from error
+    special = tokenizer.num_special_tokens_to_add()
+    if max_length <= special:
+        raise TeacherError(
+            f"{folder}: max_length {max_length} leaves no room beside {special} special tokens: raise it"
+        )
+    return tokenizer
+
+
+def load_model(folder: Path, options: EncoderOptions, max_length: int, device: str) -> PreTrainedModel:
+    """The folder's model without head, in evaluation mode, on ``device``, with every weight from its files."""
+    _check_files(folder)
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder,
+            dtype=getattr(torch, options.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named, with the missing ones, by _check_weights
+            **_source(options),
+        )
+        model.to(device)
+    except Exception as error:  # transformers raises whatever the model's own code does
+        raise _cannot_load(folder, "model", error) from error
+    _check_weights(folder, model, report)
+    if model.config.is_encoder_decoder:
+        raise TeacherError(f"{folder}: an encoder-decoder model; give an encoder or a decoder-only model")
+    _check_positions(folder, model, max_length)
+    model.config.use_cache = False  # no text is continued, so keys and values need not be kept
+    frozen: PreTrainedModel = model.eval().requires_grad_(False)
+    return frozen
+
+
+def _source(options: EncoderOptions) -> dict[str, Any]:
+    # Remote code may live in another repository, which has to be fetched.
+    return {"trust_remote_code": options.trust_remote_code, "local_files_only": not options.trust_remote_code}
+
+
+def _cannot_load(folder: Path, what: str, error: Exception) -> TeacherError:
+    if "trust_remote_code" in str(error):
+        return TeacherError(
+            f"{folder}: the {what} needs Python code that comes with it. If you trust its authors, set "
+            f"trust_remote_code: true"
+        )
+    return TeacherError(
+        f"{folder}: the {what} cannot be loaded ({type(error).__name__}: {error}). Copy or download it again; if it is "
+        f"newer than your transformers, upgrade that"
+    )
+
+
+def _check_files(folder: Path) -> None:
+    for file in model_folder.weight_files(folder):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise TeacherError(f"{file}: damaged ({error}); copy or download it again") from error
+
+
+def _check_weights(folder: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
+    """transformers fills what the files lack with random numbers; that must never pass for a teacher."""
+    # A pooler comes after the hidden states, which are all that is used; many published models lack one.
+    random = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    random += sorted(str(key[0]) for key in report["mismatched_keys"])
+    if random:
+        raise TeacherError(
+            f"{folder}: the weight files do not fit config.json: {len(random)} weights are missing or of another "
+            f"shape, such as {', '.join(random[:3])}. Copy or download the model again"
+        )
+    unused = sorted(report["unexpected_keys"])
+    own = [key for key in unused if key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in model._modules]
+    if own:
+        log.warning("config.json has no place for some weights", count=len(own), such_as=own[:3], path=str(folder))
+
+
+def _check_positions(folder: Path, model: PreTrainedModel, max_length: int) -> None:
+    """RoBERTa and its kin count positions from behind the padding index, so config.json's figure is too high."""
+    for name, module in model.named_modules():
+        if not name.endswith("position_embeddings") or not isinstance(module, nn.Embedding):
+            continue
+        usable = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        if max_length > usable:
+            raise TeacherError(
+                f"{folder}: max_length is {max_length}, but the model has {usable} positions: set max_length: {usable}"
+            )

@@ -1,0 +1,115 @@
+"""What a folder must hold to be a model, read without loading weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core_engine.errors import TeacherError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "tekken.json",
+)
+TOKENIZER_FILES = (
+    *_VOCABULARIES,
+    "merges.txt",
+    "bpe.codes",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+)
+#: Tokenizers without a limit of their own state one of about 1e30, and some configs a million or more.
+_UNLIMITED = 1_000_000
+
+
+def as_folder(model: str) -> Path | None:
+    """The folder that ``model`` means (it may not exist), or None where it is a hub id."""
+    path = Path(model).expanduser()
+    looks_local = model.startswith((".", "~")) or "\\" in model or path.is_absolute()
+    return path if looks_local or path.is_dir() else None
+
+
+def problem(folder: Path) -> str | None:
+    """Why ``folder`` cannot be loaded, and what to do about it; None where everything needed is there."""
+    if not folder.is_dir():
+        return f"{folder}: no such folder; give one that holds a model, or a hub id such as 'owner/name'"
+    if not (folder / CONFIG).is_file():
+        return f"{folder}: has no {CONFIG}; save the model there with save_pretrained('{folder}')"
+    try:
+        _read_object(folder / CONFIG)
+        weights = weight_files(folder)
+    except TeacherError as error:
+        return str(error)
+    if absent := [file.name for file in weights if not file.is_file()]:
+        return f"{folder}: lacks {', '.join(absent)}, which {WEIGHTS_INDEX} names; copy or download the model again"
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        return f"{folder}: has no tokenizer; save it there with tokenizer.save_pretrained('{folder}')"
+    return None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of the model, sorted by name. Raises TeacherError where there are none."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / WEIGHTS_INDEX).is_file():
+        shards = _read_object(folder / WEIGHTS_INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise TeacherError(f"{folder / WEIGHTS_INDEX}: has no weight_map; copy or download the model again")
+        return [folder / name for name in sorted(set(shards.values()))]
+    if pickled := sorted(folder.glob("*.bin")):
+        raise TeacherError(
+            f"{folder}: holds pickled weights only ({pickled[0].name}), which are not loaded because they can run "
+            f'code. Convert them once: python -c "from transformers import AutoModel as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+        )
+    raise TeacherError(f"{folder}: has no {WEIGHTS}; copy or download the model again")
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files that decide how text becomes tokens, in a fixed order."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def hidden_size(folder: Path) -> int | None:
+    """The dimension of the model's hidden states by its config.json, under the names that model families give it."""
+    return _first_int(_read_object(folder / CONFIG), "hidden_size", "dim", "n_embd", "d_model")
+
+
+def resolve_max_length(folder: Path, asked: int | None) -> int:
+    """Tokens per text: what was asked for, else the model's own limit. Raises TeacherError where that cannot be."""
+    positions = _first_int(_read_object(folder / CONFIG), "max_position_embeddings", "n_positions")
+    if asked is not None:
+        if positions is not None and asked > positions:
+            raise TeacherError(f"{folder}: max_length is {asked}, but the model has {positions} positions: lower it")
+        return asked
+    settings = folder / "tokenizer_config.json"
+    stated = _first_int(_read_object(settings), "model_max_length") if settings.is_file() else None
+    limit = min(value for value in (positions, stated, _UNLIMITED) if value is not None)
+    if limit >= _UNLIMITED:
+        raise TeacherError(f"{folder}: neither model nor tokenizer states a usable limit of tokens: set max_length")
+    return limit
+
+
+def _first_int(values: dict[str, Any], *names: str) -> int | None:
+    return next((int(values[name]) for name in names if isinstance(values.get(name), int | float)), None)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TeacherError(f"{path}: cannot be read ({error}); copy or download the model again") from error
+    if not isinstance(value, dict):
+        raise TeacherError(f"{path}: is not a JSON object; copy or download the model again")
+    return value

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from core_engine import Example
+from core_engine.data.prepare import Sources, Splits, prepare
+from core_engine.errors import DataError
+from core_engine.recipe.schema import Autoencoder, Dialogue, Filters, Mixed, Split
+
+
+@frozen
+class Rows:
+    rows: list[Example]
+
+    def read(self) -> Iterator[Example]:
+        yield from self.rows
+
+
+def vector(text: str) -> Tensor:
+    return torch.tensor([float(len(text)), float(text.count("a") - text.count("d")), 1.0])
+
+
+def embed(texts: Sequence[str]) -> Tensor:
+    assert len(set(texts)) == len(texts), "every distinct text is embedded once"
+    return torch.stack([vector(text) for text in texts])
+
+
+def dialogue(count: int, groups: int, start: int = 0) -> Rows:
+    return Rows(
+        [Example(f"r{i}", f"question {i}", f"answer {i}", f"g{i % groups}") for i in range(start, start + count)]
+    )
+
+
+def prepared(sources: Sources, mode: Autoencoder | Dialogue | Mixed | None = None, **filters: object) -> Splits:
+    return prepare(sources, mode or Dialogue(), Filters(**filters), Split(), 0, embed)  # type: ignore[arg-type]
+
+
+def test_pairs_are_embedded_side_by_side() -> None:
+    data = prepared(Sources(train=dialogue(40, 10)))
+    assert len(data.train) + len(data.validation) + len(data.test) == 40
+    # "question 7" and "answer 7" differ by two characters.
+    assert torch.equal(data.train.inputs[:, 0] - data.train.targets[:, 0], torch.full((len(data.train),), 2.0))
+    assert data.train.group_ids is not None
+
+
+def test_equal_answers_share_an_id() -> None:
+    rows = [Example(f"r{i}", f"question {i}", f"answer {i % 3}", f"g{i}") for i in range(30)]
+    data = prepared(Sources(train=Rows(rows)))
+    for pairs in (data.train, data.test):
+        same_text = (pairs.targets[:, None] == pairs.targets[None]).all(-1)
+        assert torch.equal(pairs.target_ids[:, None] == pairs.target_ids[None], same_text)
+
+
+def test_autoencoder_holds_out_texts_that_training_never_saw() -> None:
+    train = Rows([Example("a", "shared", "only train", "g1"), Example("b", "more", "train text", "g1")])
+    other = Rows([Example("c", "shared", "fresh one", "g2"), Example("d", "fresh two", "fresh one", "g2")])
+    third = Rows([Example("e", "third a", "third b", "g3")])
+    data = prepared(Sources(train=train, validation=other, test=third), Autoencoder())
+    assert torch.equal(data.validation.inputs, embed(["fresh one", "fresh two"]))
+    assert torch.equal(data.validation.inputs, data.validation.targets)
+    assert data.report["dropped"] == {"validation": {"stands_in_train": 1}}
+
+
+def test_mixed_adds_each_distinct_training_answer_to_itself() -> None:
+    data = prepared(Sources(train=dialogue(40, 10)), Mixed())
+    assert data.extra is not None
+    assert torch.equal(data.extra.inputs, data.extra.targets)
+    assert torch.equal(data.extra.inputs, data.train.targets)
+
+
+def test_the_corpus_leaves_out_what_is_an_answer_already() -> None:
+    corpus = Rows([Example("c1", "answer 101"), Example("c2", "something else"), Example("c3", "something else")])
+    answers = Rows([Example("t1", "q", "answer 101", "x"), Example("t2", "q2", "answer 102", "x")])
+    data = prepared(Sources(train=dialogue(40, 10), test=answers, corpus=corpus))
+    assert data.corpus is not None
+    assert torch.equal(data.corpus, embed(["something else"]))
+
+
+def test_similarity_threshold_drops_training_rows_only() -> None:
+    rows = [Example(f"r{i}", "ab" if i % 2 else "a" * 500, "abc" + "d" * (i % 7), f"g{i}") for i in range(60)]
+    before = prepared(Sources(train=Rows(rows)), drop_duplicates="none")
+    after = prepared(Sources(train=Rows(rows)), drop_duplicates="none", min_similarity=0.9)
+    similarity = torch.cosine_similarity(before.train.inputs, before.train.targets)
+    assert 2 <= len(after.train) == int((similarity >= 0.9).sum()) < len(before.train)
+    assert len(after.test) == len(before.test)
+    assert after.report["dropped"] == {"train": {"min_similarity": len(before.train) - len(after.train)}}
+
+
+def test_ready_embeddings_need_no_teacher() -> None:
+    generator = np.random.default_rng(0)
+    rows = [
+        Example(
+            f"r{i}", generator.normal(size=6).astype(np.float32), generator.normal(size=4).astype(np.float32), f"g{i}"
+        )
+        for i in range(20)
+    ]
+    data = prepare(Sources(train=Rows(rows)), Dialogue(), Filters(), Split(), 0, None)
+    assert data.train.inputs.shape[1] == 6
+    assert data.train.targets.shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "mode", "message"),
+    [
+        ([], Dialogue(), "no rows"),
+        ([Example("a", "q", "a")], Dialogue(), "cannot be split"),
+        ([Example("a", "q", "a"), Example("a", "q2", "a2")], Dialogue(), "two rows have the id 'a'"),
+        ([Example(f"r{i}", f"text {i}") for i in range(9)], Dialogue(), "needs pairs"),
+        ([Example(f"r{i}", f"text {i}") for i in range(9)], Mixed(), "needs pairs"),
+        ([Example("a", "q", "a"), Example("b", "q")], Dialogue(), "only one of them has a target"),
+        ([Example("a", "q"), Example("b", np.ones(3, np.float32))], Autoencoder(), "texts and embeddings are mixed"),
+        ([Example("a", np.array([1.0, np.nan]))], Autoencoder(), "row 'a' holds NaN"),
+        ([Example("a", np.ones(3)), Example("b", np.ones(4))], Autoencoder(), r"row 'b' is float64 \[4\]"),
+        ([Example(f"r{i}", "same", "same") for i in range(9)], Dialogue(), "the filters leave no rows of 9"),
+    ],
+)
+def test_bad_rows_are_named(rows: list[Example], mode: Autoencoder | Dialogue | Mixed, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepared(Sources(train=Rows(rows)), mode)
+
+
+def test_texts_without_a_teacher_are_an_error() -> None:
+    with pytest.raises(DataError, match="no teacher is given"):
+        prepare(Sources(train=dialogue(20, 10)), Dialogue(), Filters(), Split(), 0, None)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import core_engine_loggers
+
+
+def test_names_and_summaries() -> None:
+    components = core_engine_loggers.loggers()
+    assert [component.name for component in components] == ["console", "jsonl", "csv", "tensorboard"]
+    assert all(component.summary for component in components)
+
+
+def test_importing_the_plugin_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, core_engine_loggers; core_engine_loggers.loggers()\n"
+        "assert not {'torch', 'rich', 'structlog', 'tensorboard'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
