@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ class Rows:
 
 
 def vector(text: str) -> Tensor:
-    return torch.tensor([float(len(text)), float(text.count("a") - text.count("d")), 1.0])
+    return torch.tensor([float(len(text)), float(text.count("a") - text.count("d")), zlib.crc32(text.encode()) / 2**32])
 
 
 def embed(texts: Sequence[str]) -> Tensor:

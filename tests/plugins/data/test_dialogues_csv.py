@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from core_engine_data import Dialogues
-from core_engine_data.columns import Columns
+from core_engine_data import Columns, Dialogues
 from core_engine_data.csv_files import ALIASES
 from hypothesis import given
 from hypothesis import strategies as st

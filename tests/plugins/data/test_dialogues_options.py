@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_engine_data import Dialogues
-from core_engine_data.columns import Columns
+from core_engine_data import Columns, Dialogues
 from structlog.testing import capture_logs
 
 from core_engine import DataSourceContext, Example

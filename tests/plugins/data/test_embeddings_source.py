@@ -97,7 +97,7 @@ def test_nan_among_the_targets(tmp_path: Path) -> None:
     ("array", "message"),
     [
         (np.ones((2, 3), np.int64), "the values are int64; save embeddings as one of float16, bfloat16, float32"),
-        (np.ones((2, 3), np.float64), "the values are float64"),
+        (np.ones((2, 3), np.int64), "the values are int64"),
         (np.ones((2, 3), np.complex64), "the values are complex64"),
         (np.ones(3, np.float32), "the shape is [3]; save embeddings as [rows, dimensions]"),
         (np.ones((2, 3, 4), np.float32), "the shape is [2, 3, 4]"),

@@ -15,7 +15,7 @@ COMMIT = "a" * 40
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """``/api/models/OWNER/NAME[/revision/R]`` and ``/OWNER/NAME/resolve/R/FILE``."""
+    """``/api/models/OWNER/NAME[/revision/R]``, ``/api/models/OWNER/NAME/tree/R`` and ``/OWNER/NAME/resolve/R/FILE``."""
 
     models: dict[str, Path]
 
@@ -40,6 +40,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif api and rest[:1] in ([], ["revision"]):
             files = [{"rfilename": file.name} for file in sorted(self.models[name].iterdir())]
             self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {}, body)
+        elif api and rest[:1] == ["tree"]:
+            tree = [
+                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": hashlib.sha1(file.read_bytes()).hexdigest()}
+                for file in sorted(self.models[name].iterdir())
+            ]
+            self._send(200, json.dumps(tree).encode(), {}, body)
         elif rest[:1] == ["resolve"] and "gated" in name:
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body)
         elif rest[:1] == ["resolve"] and (self.models[name] / rest[2]).is_file():

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from core_engine import Pairs
+from core_engine.errors import TrainingError
+from core_engine.recipe.schema import SGD, Autoencoder, Checkpoints, Constant, EarlyStopping, Mixed
+from core_engine.training.checkpoint import newest_checkpoint
+from core_engine.training.trainer import Trainer
+
+Make = Callable[..., Trainer]
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in trainer.core.parameters()]
+
+
+def test_training_learns_and_names_what_it_did(make_trainer: Make) -> None:
+    trainer = make_trainer(epochs=30)
+    outcome = trainer.run()
+    evaluations = [record for record in outcome.history if record.kind == "evaluation"]
+    assert outcome.finished
+    assert outcome.step == 30 * 7
+    assert evaluations[-1].values["recall@1"] > evaluations[0].values["recall@1"] + 0.3
+    assert outcome.without_gradient == []
+
+
+def test_a_step_is_what_a_loop_by_hand_does(make_trainer: Make) -> None:
+    trainer = make_trainer(epochs=None, max_steps=9, optimizer=SGD(lr=0.1), schedule=Constant(), clip_norm=0.5)
+    torch.manual_seed(7)
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    rows = trainer.rows
+    for step in range(9):
+        indices = rows.order(step // 7)[16 * (step % 7) : 16 * (step % 7) + 16]
+        output = model(rows.pairs.inputs[indices])
+        (1 - torch.cosine_similarity(output, rows.pairs.targets[indices])).mean().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+    trainer.run()
+    for ours, theirs in zip(trainer.core.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(make_trainer: Make) -> None:
+    whole, parts = make_trainer(folder="a"), make_trainer(folder="b", accumulate=4)
+    whole.run(), parts.run()
+    for ours, theirs in zip(weights(whole), weights(parts), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 7, 8, 14, 16])
+@pytest.mark.parametrize("mode", [Autoencoder(noise=0.5), Mixed(noise=0.3), Mixed(schedule="alternate", noise=0.3)])
+def test_a_resumed_run_ends_with_the_same_bits(make_trainer: Make, mode: Any, stop_at: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    rows = torch.randn(40, 8, generator=generator)
+    extra = Pairs(rows, rows) if isinstance(mode, Mixed) else None
+    straight = make_trainer(mode, folder="straight", extra=extra)
+    straight_outcome = straight.run()
+
+    broken = make_trainer(mode, folder="broken", extra=extra, should_stop=lambda step: step == stop_at)
+    assert not broken.run().finished
+    broken.save()
+    torch.manual_seed(12345)  # nothing may hang on the global generator
+    resumed = make_trainer(mode, folder="broken", extra=extra)
+    for parameter in resumed.core.parameters():
+        nn.init.zeros_(parameter)
+    resumed.restore(newest_checkpoint(resumed.checkpoints.parent, "step"))
+    assert resumed.step == stop_at
+    outcome = resumed.run()
+    for ours, theirs in zip(weights(resumed), weights(straight), strict=True):
+        assert torch.equal(ours, theirs)
+    assert outcome.history == straight_outcome.history
+
+
+def test_training_leaves_the_global_generator_alone(make_trainer: Make) -> None:
+    trainer = make_trainer(Autoencoder(noise=0.5))
+    before = torch.get_rng_state()
+    trainer.run()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_parameter_out_of_reach_is_named(make_trainer: Make) -> None:
+    class Deaf(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.Linear(8, 8)
+            self.unused = nn.Linear(8, 8)
+            self.cut = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.used(x) + 0 * self.cut(x)
+
+    outcome = make_trainer(core=Deaf()).run()
+    assert sorted(outcome.without_gradient) == ["cut.bias", "cut.weight", "unused.bias", "unused.weight"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_trainer: Make) -> None:
+    trainer = make_trainer(loss=lambda output, target, batch: output.sum() * float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan in epoch 1"):
+        trainer.run()
+    assert not trainer.checkpoints.exists()
+
+
+def test_a_core_without_trainable_parameters_is_an_error(make_trainer: Make) -> None:
+    with pytest.raises(TrainingError, match="nothing to train"):
+        make_trainer(core=nn.Linear(8, 8).requires_grad_(False))
+
+
+def test_a_loss_must_be_scalar(make_trainer: Make) -> None:
+    with pytest.raises(TypeError, match=r"loss 'cosine' must return a scalar tensor, not a tensor of shape \[16\]"):
+        make_trainer(loss=lambda output, target, batch: torch.cosine_similarity(output, target)).run()
+
+
+def test_a_losss_own_parameters_are_trained_and_resumed(make_trainer: Make) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, output: Any, target: Any, batch: Any) -> Any:
+            loss = (self.scale * output - target).square().mean()
+            return loss, {"scale": self.scale}
+
+    straight, stopped = Scaled(), Scaled()
+    outcome = make_trainer(loss=straight, folder="a").run()
+    assert straight.scale.item() != 1.0
+    assert "cosine/scale" in outcome.history[0].values
+    broken = make_trainer(loss=stopped, folder="b", should_stop=lambda step: step == 10)
+    broken.run()
+    broken.save()
+    resumed_loss = Scaled()
+    resumed = make_trainer(loss=resumed_loss, folder="b")
+    resumed.restore(newest_checkpoint(resumed.checkpoints.parent, "step"))
+    resumed.run()
+    assert resumed_loss.scale.item() == straight.scale.item()
+
+
+def test_early_stopping_ends_the_run_with_a_reason(make_trainer: Make) -> None:
+    outcome = make_trainer(epochs=50, early_stopping=EarlyStopping(target=0.1)).run()
+    assert outcome.finished
+    assert outcome.epoch < 50
+    assert "reached the target" in outcome.reason
+
+
+def test_checkpoints_rotate_and_keep_what_they_go_back_to(make_trainer: Make) -> None:
+    trainer = make_trainer(epochs=6, checkpoints=Checkpoints(every_steps=3, keep=2))
+    outcome = trainer.run()
+    names = sorted(path.name for path in trainer.checkpoints.iterdir())
+    steps = [name for name in names if name.startswith("step-")]
+    assert steps == ["step-00000036", "step-00000039"]
+    assert f"best-{outcome.best_step:08d}" in names
+
+
+def test_going_back_discards_what_came_later(make_trainer: Make) -> None:
+    trainer = make_trainer(epochs=6, checkpoints=Checkpoints(every_steps=3, keep=20))
+    trainer.run()
+    earlier = trainer.checkpoints / "step-00000012"
+    from core_engine.training.checkpoint import open_checkpoint
+
+    again = make_trainer(epochs=6, checkpoints=Checkpoints(every_steps=3, keep=20))
+    again.restore(open_checkpoint(earlier))
+    left = [int(path.name.split("-")[1]) for path in trainer.checkpoints.iterdir()]
+    assert max(left) == 12
+    again.run()
+    for ours, theirs in zip(weights(again), weights(trainer), strict=True):
+        assert torch.equal(ours, theirs)
