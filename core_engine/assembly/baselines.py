@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 import torch
@@ -38,7 +39,9 @@ def score_baselines(
     monitor: str,
     seed: int,
 ) -> BaselineRows:
-    """Fits each on ``train``, chooses by ``validation``, scores on ``test``. The adapters are trained with the run's own loss."""
+    """Fits each on ``train``, chooses by ``validation``, scores on ``test``. The adapters are trained with the run's
+    own loss.
+    """
     metric = monitor if monitor in METRICS else "mrr@10"
     rows: dict[str, dict[str, float]] = {}
     left_out: dict[str, str] = {}
@@ -51,7 +54,7 @@ def score_baselines(
         fitted: Callable[[Tensor], Tensor]
         if name in ADAPTERS:
             adapter = train_adapter(name, train, validation, loss=loss, metric=metric, seed=seed)
-            fitted, parameters = lambda x, adapter=adapter: apply_core(adapter, x), _count(adapter)
+            fitted, parameters = partial(apply_core, adapter), _count(adapter)
         else:
             fitted, parameters = BASELINES[name](train, validation), _CLOSED_FORM[name](train)
         with torch.no_grad():

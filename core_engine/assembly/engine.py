@@ -146,7 +146,8 @@ class Engine:
         resume: Literal["auto"] | Path | str | None = None,
         should_stop: Callable[[int], bool] = lambda step: False,
     ) -> Result | None:
-        """Trains, evaluates and writes the run folder. None where ``should_stop`` ended training early: resume it later.
+        """Trains, evaluates and writes the run folder. None where ``should_stop`` ended training early: resume it
+        later.
 
         ``resume``: a run folder or one of its step checkpoints, or ``auto`` for the newest unfinished run of this name
         (a new run where there is none). ``should_stop`` is asked after each optimiser step, with the steps done.

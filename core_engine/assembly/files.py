@@ -20,7 +20,9 @@ EMBEDDING_SUFFIXES = (".npy", ".safetensors")
 
 
 def file_source(path: Path, host: PluginHost, texts: str) -> DataSource:
-    """A source for a file: ``embeddings`` for arrays, else the data source named by ``texts``. DataError if unreadable."""
+    """A source for a file: ``embeddings`` for arrays, else the data source named by ``texts``. DataError if
+    unreadable.
+    """
     embeddings = path.suffix.lower() in EMBEDDING_SUFFIXES
     component = host.registry.get(Kind.DATA_SOURCE, "embeddings" if embeddings else texts).component
     config = component.config(**{"inputs" if embeddings else "path": path})
@@ -31,7 +33,9 @@ def file_source(path: Path, host: PluginHost, texts: str) -> DataSource:
 
 
 def embedding_writer(path: Path) -> Callable[[Tensor], None]:
-    """A function that writes float32 ``[n, D]`` to ``path``, whole or not at all. OutputError at once if it never could."""
+    """A function that writes float32 ``[n, D]`` to ``path``, whole or not at all. OutputError at once if it never
+    could.
+    """
     suffix = path.suffix.lower()
     if suffix not in EMBEDDING_SUFFIXES:
         raise OutputError(f"{path}: embeddings are written as {' or '.join(EMBEDDING_SUFFIXES)}; name the output so")

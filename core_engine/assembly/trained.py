@@ -50,7 +50,7 @@ class TrainedCore:
         if not finite.all():
             raise DataError(f"embedding {int((~finite).nonzero()[0])} holds NaN or infinity")
         output = apply_core(self.core, given.to(self.device, torch.float32)).to(given.device)
-        return output.numpy() if isinstance(embeddings, np.ndarray) else output  # type: ignore[return-value]
+        return output.numpy() if isinstance(embeddings, np.ndarray) else output
 
     def encode(self, texts: list[str]) -> Tensor:
         """Texts through the run's teacher and the core: ``[len(texts), D_out]`` on the CPU."""

@@ -56,7 +56,8 @@ def data_sources() -> Iterable[Component]:  # type: ignore[empty-body]
 def teachers() -> Iterable[Component]:  # type: ignore[empty-body]
     """Components that encode text; built with TeacherContext into a Teacher.
 
-    The config class has a method ``embedding_dim() -> int | None``: the dimension where it can be known without loading weights.
+    The config class has a method ``embedding_dim() -> int | None``: the dimension where it can be known without
+    loading weights.
     """
 
 
@@ -64,8 +65,8 @@ def teachers() -> Iterable[Component]:  # type: ignore[empty-body]
 def reshapes() -> Iterable[Component]:  # type: ignore[empty-body]
     """Components between embeddings and lattice; built with ReshapeContext into a Reshape.
 
-    The config class has a method ``lattice_channels(context) -> int``: how many channels carry values; ValueError where the
-    embedding does not fit.
+    The config class has a method ``lattice_channels(context) -> int``: how many channels carry values; ValueError
+    where the embedding does not fit.
     """
 
 
@@ -94,7 +95,9 @@ def on_run_start(run: RunInfo) -> None:
 
 @hookspec
 def on_step_end(run: RunInfo, step: int) -> None:
-    """After every optimiser step; ``step`` counts from 1. Runs in the training loop: keep it under a microsecond or two."""
+    """After every optimiser step; ``step`` counts from 1. Runs in the training loop: keep it under a microsecond or
+    two.
+    """
 
 
 @hookspec

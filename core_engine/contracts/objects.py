@@ -44,7 +44,8 @@ class Reshape(Protocol):
     """An ``nn.Module`` between embeddings and the lattice; differentiable, batched, on the input's device.
 
     The same channels carry values in and out: the drive has ``channels`` channels, and the first ``channels`` channels
-    of the final state are read. ``input_cells`` and ``output_cells`` (bool ``[X, Y, Z]``) say where values enter and leave.
+    of the final state are read. ``input_cells`` and ``output_cells`` (bool ``[X, Y, Z]``) say where values enter and
+    leave.
     """
 
     channels: int

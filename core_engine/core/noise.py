@@ -15,10 +15,10 @@ ones in two's complement; ``GAMMA = 0x9E3779B97F4A7C15``::
 ``e`` is the element's row-major position within its sample: for a state ``[B, X, Y, Z, C]`` it is
 ``((x * Y + y) * Z + z) * C + c``. An odd last element uses the cosine only.
 
-Steps 1 and 2 are the generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014,
-with Stafford's finaliser 13), entered at a key hashed from seed, sample and step. Steps 3 and 4 are Box and Muller (1958).
-24 bits are what float32 holds exactly, so float32 and float64 give the same noise up to rounding; no value exceeds
-sqrt(48 ln 2) = 5.77.
+Steps 1 and 2 are the generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+2014, with Stafford's finaliser 13), entered at a key hashed from seed, sample and step. Steps 3 and 4 are Box and
+Muller (1958). 24 bits are what float32 holds exactly, so float32 and float64 give the same noise up to rounding; no
+value exceeds sqrt(48 ln 2) = 5.77.
 """
 
 from __future__ import annotations

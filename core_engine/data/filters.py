@@ -19,7 +19,9 @@ class Filtered:
 
 
 def filter_examples(rows: list[Example], filters: Filters, training: bool) -> Filtered:
-    """Applies the rules on texts in the order of the schema; embeddings pass. ``training``: whether these are training rows."""
+    """Applies the rules on texts in the order of the schema; embeddings pass. ``training``: whether these are training
+    rows.
+    """
     if not isinstance(rows[0].input, str):
         return Filtered(rows, {})
     once = filters.drop_duplicates == "all" or (filters.drop_duplicates == "train" and training)

@@ -12,8 +12,8 @@ from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
 def held_out_rows(rows: list[Example], mode: Autoencoder | Dialogue | Mixed, part: str) -> list[Example]:
     """Rows as the mode evaluates them; the training rows of its main task are made the same way.
 
-    Autoencoder: every distinct text, of questions and answers alike, as its own target, in the group where it stands first.
-    Dialogue and mixed: the pairs. DataError where pairs are needed and the rows are not pairs.
+    Autoencoder: every distinct text, of questions and answers alike, as its own target, in the group where it stands
+    first. Dialogue and mixed: the pairs. DataError where pairs are needed and the rows are not pairs.
     """
     if isinstance(mode, Autoencoder):
         return distinct_texts(rows)

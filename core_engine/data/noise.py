@@ -12,7 +12,8 @@ from core_engine.randomness import generator
 
 
 def noise_std(inputs: Tensor, relative: float) -> float:
-    """Standard deviation per dimension of noise whose expected norm is ``relative`` times the RMS norm of ``inputs`` ``[n, D]``.
+    """Standard deviation per dimension of noise whose expected norm is ``relative`` times the RMS norm of ``inputs``
+    ``[n, D]``.
 
     An input and its noisy copy then have a cosine of about 1 / sqrt(1 + relative^2).
     """

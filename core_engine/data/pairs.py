@@ -11,9 +11,9 @@ from torch import Tensor
 class Pairs:
     """``n`` rows of input and target embeddings on one device.
 
-    inputs ``[n, D_in]``, targets ``[n, D_out]``: float32. target_ids: int64 ``[n]``, equal where the target texts are equal
-    (so that a duplicate of the answer is never counted as a wrong one). group_ids: int64 ``[n]`` or None where the
-    data names no groups. In an autoencoder, ``targets`` holds the clean input.
+    inputs ``[n, D_in]``, targets ``[n, D_out]``: float32. target_ids: int64 ``[n]``, equal where the target texts are
+    equal (so that a duplicate of the answer is never counted as a wrong one). group_ids: int64 ``[n]`` or None where
+    the data names no groups. In an autoencoder, ``targets`` holds the clean input.
     """
 
     inputs: Tensor

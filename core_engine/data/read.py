@@ -12,7 +12,8 @@ from core_engine.errors import DataError
 def read_examples(source: DataSource, part: str) -> list[Example]:
     """Every row of a source; ``part`` (train, validation, test, corpus) is for messages.
 
-    DataError where there are no rows, rows of different form, equal ids, or embeddings that are not finite or not of one length.
+    DataError where there are no rows, rows of different form, equal ids, or embeddings that are not finite or not of
+    one length.
     """
     rows = list(source.read())
     if not rows:

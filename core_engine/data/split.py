@@ -13,8 +13,8 @@ from core_engine.errors import DataError
 def split_by_group(rows: list[Example], shares: dict[str, float], seed: int) -> dict[str, list[Example]]:
     """``shares``: part -> share of rows to hold out. The rest is ``train``. No group, and no text, stands in two parts.
 
-    Rows without a group form one with every row that shares a text with them. Groups are taken in the order of a hash of
-    seed and name, each to the part that lacks most of its share. DataError where a part would stay empty.
+    Rows without a group form one with every row that shares a text with them. Groups are taken in the order of a hash
+    of seed and name, each to the part that lacks most of its share. DataError where a part would stay empty.
     """
     members: dict[str, list[Example]] = defaultdict(list)
     for row, group in zip(rows, _groups(rows), strict=True):

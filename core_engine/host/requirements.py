@@ -15,7 +15,7 @@ def unmet(distribution: str, specifier: str) -> str | None:
         return f"{specifier!r} is not a version specifier; write it like '>=0.1,<1'"
     try:
         installed = metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
         return f"{distribution} is not installed; run: pip install '{distribution}{specifier}'"
     if not wanted.contains(installed, prereleases=True):
         return f"{distribution} {installed} is installed; run: pip install '{distribution}{specifier}'"

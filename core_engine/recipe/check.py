@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import attrs
 
 from core_engine.contracts.contexts import ReshapeContext
 from core_engine.evaluation.names import METRICS
 from core_engine.recipe.compose import find
 from core_engine.recipe.nodes import Mark, Node, Problem, join
-from core_engine.recipe.schema import Recipe
+from core_engine.recipe.schema import LossTerm, Recipe
 from core_engine.recipe.slots import ComponentRef
 
 #: The validation loss can be monitored beside the metrics.
@@ -24,10 +27,8 @@ def check_recipe(recipe: Recipe, root: Node) -> tuple[list[Problem], list[str]]:
         problems.append(Problem(_mark(root, where), where, what))
 
     for where, ref in components(recipe):
-        check = getattr(ref.config, "check", None)
-        if check is not None:
-            for option, what in check():
-                report(join(where, option) if option else where, f"{what} ({ref.provider})")
+        for option, what in _complaints(ref):
+            report(join(where, option) if option else where, f"{what} ({ref.provider})")
 
     if recipe.teacher is not None and recipe.teacher not in recipe.teachers:
         known = ", ".join(recipe.teachers) or "none"
@@ -43,11 +44,26 @@ def check_recipe(recipe: Recipe, root: Node) -> tuple[list[Problem], list[str]]:
     return problems, notes
 
 
-def _check_dimensions(recipe: Recipe, report, notes: list[str]) -> None:  # type: ignore[no-untyped-def]
+def _complaints(ref: ComponentRef) -> Iterator[tuple[str, str]]:
+    check = getattr(ref.config, "check", None)
+    if check is not None:
+        try:
+            yield from check()
+        except Exception as error:  # whatever a plugin's check stumbles over is in the options it was given
+            yield "", f"its check failed: {type(error).__name__}: {error}"
+
+
+def _check_dimensions(recipe: Recipe, report: Callable[[str, str], None], notes: list[str]) -> None:
     """Teacher -> reshape -> lattice, where the teacher's dimension can be known."""
     if recipe.teacher is None or recipe.teacher not in recipe.teachers:
         return
-    dim = recipe.teachers[recipe.teacher].config.embedding_dim()
+    teacher = recipe.teachers[recipe.teacher]
+    try:
+        dim = teacher.config.embedding_dim()
+    except Exception as error:  # such as a damaged model folder
+        what = f"its dimension cannot be told: {type(error).__name__}: {error} ({teacher.provider})"
+        report(join("teachers", recipe.teacher), what)
+        return
     if dim is None:
         notes.append(f"the dimension of teacher {recipe.teacher!r} is known only once it is there to be read")
         return
@@ -76,20 +92,15 @@ def components(recipe: Recipe) -> list[tuple[str, ComponentRef]]:
     """Every component of the recipe with its path."""
     found: list[tuple[str, ComponentRef]] = []
 
-    def visit(value: object, where: str) -> None:
+    def visit(value: Any, where: str) -> None:
         if isinstance(value, ComponentRef):
             found.append((where, value))
             visit(value.config, where)
         elif attrs.has(type(value)):
             for attribute in attrs.fields(type(value)):
-                name = attribute.alias or attribute.name
                 # A loss term's own options stand beside its loss's, so the loss adds nothing to the path.
-                inner = (
-                    where
-                    if isinstance(getattr(value, attribute.name), ComponentRef) and name == "loss"
-                    else join(where, name)
-                )
-                visit(getattr(value, attribute.name), inner)
+                merged = isinstance(value, LossTerm) and attribute.name == "loss"
+                visit(getattr(value, attribute.name), where if merged else join(where, str(attribute.alias)))
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 visit(item, join(where, index))

@@ -14,30 +14,42 @@ from core_engine.recipe.yaml_source import parse_yaml
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_STEP = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]+)\]|\.([0-9]+)(?=\.|\[|$)")
+_STEP = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]{1,9})\]|\.([0-9]{1,9})(?=\.|\[|$)")
 
 
 def read_recipe_file(path: Path) -> tuple[Node | None, list[Problem]]:
     """One recipe file and everything it extends, merged; the file's own values win."""
-    return _read(path, ())
+    return _read(path, (), None)
 
 
-def _read(path: Path, parents: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+def _read(path: Path, parents: tuple[Path, ...], extended_at: Mark | None) -> tuple[Node | None, list[Problem]]:
+    """``parents``: the files that led here, each extending the next; ``extended_at``: where the last names this one."""
     source = _display(path)
-    if path.resolve() in parents:
-        chain = " -> ".join(_display(p) for p in (*parents, path))
-        return None, [Problem(Mark(source), "extends", f"files extend one another in a circle: {chain}")]
+
+    def unusable(what: str) -> tuple[None, list[Problem]]:
+        if extended_at is None:
+            return None, [Problem(Mark(source), "", what)]
+        return None, [Problem(extended_at, "extends", f"{source}: {what}")]
+
     try:
+        resolved = path.resolve()
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None, [Problem(Mark(source), "", "no such recipe file")]
+        return unusable("no such recipe file")
     except UnicodeDecodeError as error:
-        return None, [Problem(Mark(source), "", f"not UTF-8 text (byte {error.start}); save it as UTF-8")]
+        return unusable(f"not UTF-8 text (byte {error.start}); save it as UTF-8")
     except OSError as error:
-        return None, [Problem(Mark(source), "", f"cannot be read: {error.strerror}")]
-    node, problems = parse_yaml(text, source, path.parent)
+        return unusable(f"cannot be read: {error.strerror}")
+    except (ValueError, RuntimeError) as error:  # a NUL in the name; links that go round in a circle
+        return unusable(f"cannot be read: {error}")
+    if resolved in parents:
+        chain = " -> ".join(_display(p) for p in (*parents, path))
+        return unusable(f"files extend one another in a circle: {chain}")
+    node, problems = parse_yaml(text, source, path.parent.absolute())
     if node is None:
         return None, problems
+    if node.value is None:
+        node = evolve(node, value={})
     if not isinstance(node.value, dict):
         return None, [*problems, Problem(node.mark, "", f"a recipe is a mapping, not {node.describe()}")]
     entries = dict(node.value)
@@ -45,9 +57,7 @@ def _read(path: Path, parents: tuple[Path, ...]) -> tuple[Node | None, list[Prob
     merged = evolve(node, value=entries)
     bases: list[Node] = []
     for base_path, mark in _extended(extends, path, problems):
-        base, base_problems = _read(base_path, (*parents, path.resolve()))
-        if base is None and base_problems[0].what == "no such recipe file":
-            base_problems = [Problem(mark, "extends", f"no such recipe file: {_display(base_path)}")]
+        base, base_problems = _read(base_path, (*parents, resolved), mark)
         problems += base_problems
         if base is not None:
             bases.append(base)
@@ -60,6 +70,8 @@ def _extended(extends: Node | None, path: Path, problems: list[Problem]) -> Iter
     if extends is None:
         return
     items = extends.value if isinstance(extends.value, list) else [extends]
+    if not items:
+        problems.append(Problem(extends.at, "extends", "no file is named; name one or remove 'extends'"))
     for item in items:
         if isinstance(item.value, str):
             yield path.parent / item.value, item.mark
@@ -72,7 +84,7 @@ def _display(path: Path) -> str:
     """The path as the user would write it: relative to the working folder where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (OSError, ValueError, RuntimeError):
         return str(path)
 
 
@@ -84,7 +96,7 @@ def merge(base: Node, over: Node) -> Node:
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     old, new = base.value.get("type"), over.value.get("type")
-    if new is not None and (old is None or old.value != new.value):
+    if old is not None and new is not None and old.value != new.value:
         return over
     entries = dict(base.value)
     for key, item in over.value.items():
@@ -93,7 +105,10 @@ def merge(base: Node, over: Node) -> Node:
 
 
 def expand_variables(root: Node) -> tuple[Node, list[Problem]]:
-    """Replaces ``${NAME}`` in strings by environment variables; ``$${`` stands for ``${``. An unset one is a problem."""
+    """Replaces ``${NAME}`` in strings by environment variables; ``$${`` stands for ``${``.
+
+    An unset one is a problem.
+    """
     problems: list[Problem] = []
 
     def expand(node: Node, where: str) -> Node:
@@ -121,7 +136,10 @@ def expand_variables(root: Node) -> tuple[Node, list[Problem]]:
 
 
 def apply_override(root: Node, override: str) -> tuple[Node, list[Problem]]:
-    """Applies one ``key=value``: ``train.epochs=3``, ``loss[0].weight=2`` or ``loss.0.weight=2``, ``lattice.size=[4, 4, 6]``."""
+    """Applies one ``key=value``: ``train.epochs=3``, ``loss[0].weight=2`` or ``loss.0.weight=2``.
+
+    It means what a file extending this one would mean by it; an item of a list is set whole.
+    """
     mark = Mark(f"override {override!r}", folder=Path.cwd())
     path, equals, text = override.partition("=")
     steps = _steps(path.strip())
@@ -130,9 +148,7 @@ def apply_override(root: Node, override: str) -> tuple[Node, list[Problem]]:
         return root, [Problem(mark, "", what)]
     value, problems = parse_yaml(text, "override", Path.cwd())
     if value is None or problems:
-        return root, [Problem(mark, path, p.what) for p in problems]
-    if not text.strip():
-        value = Node(None, mark)
+        return root, [Problem(mark, path.strip(), p.what) for p in problems]
     return _set(root, steps, _with_mark(value, mark), mark, "")
 
 
@@ -157,6 +173,9 @@ def _with_mark(node: Node, mark: Mark) -> Node:
 
 
 def _set(node: Node, steps: list[str | int], value: Node, mark: Mark, where: str) -> tuple[Node, list[Problem]]:
+    """The node with the value set at the end of the steps, and what is in the way."""
+    if not steps:
+        return value, []
     step, rest = steps[0], steps[1:]
     here = join(where, step)
     if isinstance(step, int):
@@ -165,22 +184,18 @@ def _set(node: Node, steps: list[str | int], value: Node, mark: Mark, where: str
         if step >= len(node.value):
             return node, [Problem(mark, here, f"{where} has {len(node.value)} items, counted from 0")]
         items = list(node.value)
-        items[step], problems = _set(items[step], rest, value, mark, here) if rest else (value, [])
+        items[step], problems = _set(items[step], rest, value, mark, here)
         return evolve(node, value=items), problems
-    if node.value is None:
-        node = evolve(node, value={})
-    if not isinstance(node.value, dict):
+    entries = {} if node.value is None else node.value
+    if not isinstance(entries, dict):
         what = f"{where or 'the recipe'} is {node.describe()}, not a mapping"
         if isinstance(node.value, list):
             what += f"; write {where}[0].{step}=... for its first item"
         return node, [Problem(mark, here, what)]
-    entries = dict(node.value)
-    if rest:
-        child = entries.get(step, Node({}, mark))
-        entries[step], problems = _set(child, rest, value, mark, here)
-    else:
-        entries[step], problems = (merge(entries[step], value) if step in entries else value), []
-    return evolve(node, value=entries), problems
+    entry, problems = _set(entries.get(step, Node(None, mark)), rest, value, mark, here)
+    if problems:
+        return node, problems
+    return merge(evolve(node, value=entries), evolve(node, value={step: entry})), []
 
 
 def find(root: Node, where: str) -> Node | None:

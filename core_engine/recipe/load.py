@@ -45,7 +45,7 @@ def load_recipe(
     host = host or PluginHost.discover()
     root, problems = _read(source)
     if root is None:
-        raise RecipeError([str(problem) for problem in problems])
+        raise RecipeError(_lines(problems))
     for override in overrides:
         root, found = apply_override(root, override)
         problems += found
@@ -61,8 +61,7 @@ def load_recipe(
         found, notes = check_recipe(recipe, root)
         problems += found
     if problems or recipe is None:
-        lines = [str(p) for p in sorted(set(problems), key=_position)]
-        raise RecipeError(lines + _broken_plugins(host))
+        raise RecipeError(_lines(problems) + (_broken_plugins(host) if structurer.component_missing else []))
     return LoadedRecipe(recipe, root, _source_name(source), notes)
 
 
@@ -81,7 +80,7 @@ def _source_name(source: Path | str | Mapping[str, Any]) -> str:
 
 
 def _with_defaults(root: Node, source: Path | str | Mapping[str, Any]) -> Node:
-    """Defaults that the schema cannot hold: components, the name of the file, and folders that are the user's, not the file's."""
+    """Defaults that the schema cannot hold: components, the file's name, and folders that are the user's."""
     if not isinstance(root.value, dict):
         return root
     mark = Mark("default", folder=Path.cwd())
@@ -89,7 +88,7 @@ def _with_defaults(root: Node, source: Path | str | Mapping[str, Any]) -> Node:
     if "loggers" not in entries:
         entries["loggers"] = node_from_python([{"type": name} for name in _DEFAULT_LOGGERS], mark)
     if "name" not in entries and not isinstance(source, Mapping):
-        entries["name"] = Node(Path(source).stem, mark)
+        entries["name"] = Node(Path(source).stem, Mark("the recipe's file name"))
     if "output" not in entries:
         entries["output"] = Node("runs", mark)
     elif isinstance(entries["output"].value, str):
@@ -108,6 +107,10 @@ def _unmet_requirements(root: Node) -> list[Problem]:
         if isinstance(specifier.value, str) and (reason := unmet(name, specifier.value)):
             problems.append(Problem(specifier.at, f"requires.{name}", reason))
     return problems
+
+
+def _lines(problems: Iterable[Problem]) -> list[str]:
+    return [str(problem) for problem in sorted(set(problems), key=_position)]
 
 
 def _position(problem: Problem) -> tuple[str, int, int, str]:

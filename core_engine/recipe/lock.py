@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import cattrs
+import attrs
 import yaml
 
 from core_engine.recipe.schema import MODES, OPTIMIZERS, SCHEDULES, LossTerm, Recipe
 from core_engine.recipe.slots import ComponentRef
+from core_engine.recipe.yaml_source import resolve
+
+_CHOSEN = {cls: name for options in (MODES, OPTIMIZERS, SCHEDULES) for name, cls in options.items()}
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     """Plain dicts, lists and scalars; paths are absolute."""
-    return cast(dict[str, Any], _plain(_converter().unstructure(recipe)))
+    return _fields(recipe)
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
@@ -23,32 +26,28 @@ def recipe_to_yaml(recipe: Recipe) -> str:
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    converter.register_unstructure_hook(Path, lambda path: str(path.absolute()))
-    converter.register_unstructure_hook(
-        ComponentRef, lambda ref: {"type": ref.type, **converter.unstructure(ref.config)}
-    )
-    converter.register_unstructure_hook(
-        LossTerm, lambda term: {**converter.unstructure(term.loss), "weight": term.weight}
-    )
-    for options in (MODES, OPTIMIZERS, SCHEDULES):
-        for name, cls in options.items():
-            plain = cattrs.gen.make_dict_unstructure_fn(cls, converter)
-            converter.register_unstructure_hook(
-                cls, lambda value, name=name, plain=plain: {"type": name, **plain(value)}
-            )
-    return converter
-
-
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
+    if isinstance(value, ComponentRef):
+        return {"type": value.type, **_fields(value.config)}
+    if isinstance(value, LossTerm):
+        return {**_plain(value.loss), "weight": value.weight}
+    if type(value) in _CHOSEN:
+        return {"type": _CHOSEN[type(value)], **_fields(value)}
+    if attrs.has(type(value)):
+        return _fields(value)
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value.absolute())
     return value
+
+
+def _fields(instance: Any) -> dict[str, Any]:
+    """Every option by the name that it has in a recipe."""
+    attributes = attrs.fields(type(instance))
+    return {str(a.alias): _plain(getattr(instance, a.name)) for a in attributes if a.init}
 
 
 def _escape(value: object) -> object:
@@ -65,8 +64,6 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    from core_engine.recipe.yaml_source import resolve
-
     style = None if isinstance(resolve(text), str) else "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -9,6 +9,9 @@ from attrs import field, frozen
 
 Scalar = str | int | float | bool | None
 
+#: No recipe comes near it, and everything that walks a tree may recurse.
+MAX_DEPTH = 64
+
 
 @frozen
 class Mark:
@@ -35,7 +38,9 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.mark}: {self.where}: {self.what}" if self.where else f"{self.mark}: {self.what}"
+        line = f"{self.mark}: {_shorten(self.where)}: {self.what}" if self.where else f"{self.mark}: {self.what}"
+        # Keys and values are quoted from the file; a line break in one must not look like the next problem.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 @frozen
@@ -61,20 +66,29 @@ class Node:
             return "nothing (null)"
         if isinstance(self.value, bool):
             return "true" if self.value else "false"
-        return repr(self.value)
+        try:
+            return _shorten(repr(self.value))
+        except ValueError:  # Python writes out no integer of more than 4,300 digits
+            return "an integer of thousands of digits"
 
 
 def node_from_python(value: object, mark: Mark) -> Node:
-    """A node tree of plain Python data: dict, list, tuple, str, int, float, bool, None, Path. TypeError for anything else."""
+    """A node tree of dict, list, tuple, str, int, float, bool, None and Path. TypeError for anything else."""
+    return _node_from_python(value, mark, 0)
+
+
+def _node_from_python(value: object, mark: Mark, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise TypeError(f"nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} is not a string")
-        return Node({key: node_from_python(item, mark) for key, item in value.items()}, mark)
+        return Node({key: _node_from_python(item, mark, depth + 1) for key, item in value.items()}, mark)
     if isinstance(value, Path):
         return Node(str(value), mark)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return Node([node_from_python(item, mark) for item in value], mark)
+        return Node([_node_from_python(item, mark, depth + 1) for item in value], mark)
     if value is None or isinstance(value, str | int | float | bool):
         return Node(value, mark)
     raise TypeError(f"{value!r} is neither a mapping, a list, a string, a number, a boolean nor null")
@@ -96,3 +110,7 @@ def walk(node: Node, where: str = "") -> Iterator[tuple[str, Node]]:
     elif isinstance(node.value, list):
         for index, item in enumerate(node.value):
             yield from walk(item, join(where, index))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}..."

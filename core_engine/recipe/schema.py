@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import attrs
 from attrs import Factory, field, frozen
@@ -24,9 +24,11 @@ RECIPE_FORMAT = 1
 class Autoencoder:
     """Each text to itself. In pairs, questions and answers are texts alike."""
 
-    #: Norm of the Gaussian noise added to training inputs, relative to the inputs' root-mean-square norm. The target stays clean.
+    #: Norm of the Gaussian noise added to training inputs, relative to the inputs' root-mean-square norm.
+    #: The target stays clean.
     noise: float = field(default=0.0, validator=ge(0))
-    #: The same for held-out inputs: above 0, evaluation measures denoising. 0.75 puts the noisy input at a cosine of 0.8.
+    #: The same for held-out inputs: above 0, evaluation measures denoising. 0.75 puts the noisy input at a cosine
+    #: of 0.8.
     evaluation_noise: float = field(default=0.0, validator=ge(0))
 
 
@@ -119,7 +121,10 @@ def _three_positive(instance: object, attribute: attrs.Attribute[tuple[int, int,
 
 @frozen
 class Lattice:
-    """The grid of cells. ``size``: cells along x, y, z. ``channels``: floats per cell. ``steps``: how often every cell updates."""
+    """The grid of cells.
+
+    ``size``: cells along x, y, z. ``channels``: floats per cell. ``steps``: how often every cell updates.
+    """
 
     size: tuple[int, int, int] = field(validator=_three_positive)
     kernel: Annotated[ComponentRef, Slot(Kind.KERNEL)]
@@ -188,7 +193,10 @@ class Cosine:
 
 @frozen
 class Plateau:
-    """Linear warm-up; then the rate is multiplied by ``factor`` after ``patience`` evaluations without a better monitored metric."""
+    """Linear warm-up; then the rate is multiplied by ``factor`` whenever the monitored metric stops getting better.
+
+    ``patience``: evaluations without a better one to put up with.
+    """
 
     warmup: float = field(default=0.0, validator=and_(ge(0), lt(1)))
     factor: float = field(default=0.5, validator=and_(gt(0), lt(1)))
@@ -244,7 +252,7 @@ class Train:
     optimizer: Optimizer = Factory(AdamW)
     schedule: Schedule = Factory(Cosine)
     #: Largest norm of the gradient over all parameters; null for no clipping.
-    clip_norm: float | None = field(default=1.0, validator=optional(gt(0)))
+    clip_norm: float | None = field(default=1.0, validator=optional(gt(0)))  # type: ignore[arg-type]
     #: Epochs between evaluations on the validation split.
     evaluate_every: int = field(default=1, validator=ge(1))
     #: Metric of the validation split by which the best checkpoint is chosen.
@@ -261,8 +269,8 @@ class Train:
 
 # Evaluation.
 
-BASELINES = ("identity", "mean_shift", "ridge", "procrustes", "linear", "mlp")
 Baseline = Literal["identity", "mean_shift", "ridge", "procrustes", "linear", "mlp"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @frozen
@@ -273,6 +281,14 @@ class Evaluation:
 
 
 # The whole.
+
+
+def _this_format(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if value != RECIPE_FORMAT:
+        raise ValueError(
+            f"the recipe is written in format {value}, and this engine reads format {RECIPE_FORMAT}; "
+            f"install the core-engine that it was written for"
+        )
 
 
 def _run_name(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -292,7 +308,7 @@ class Recipe:
     loggers: list[Annotated[ComponentRef, Slot(Kind.LOGGER)]]
     teachers: dict[str, Annotated[ComponentRef, Slot(Kind.TEACHER)]] = Factory(dict)
     teacher: str | None = None
-    format: Literal[1] = RECIPE_FORMAT  # type: ignore[assignment]
+    format: int = field(default=RECIPE_FORMAT, validator=_this_format)
     name: str = field(default="run", validator=_run_name)
     #: Every random stream of the run is derived from it.
     seed: int = field(default=0, validator=and_(ge(0), lt(2**63)))
@@ -304,7 +320,8 @@ class Recipe:
     requires: dict[str, str] = Factory(dict)
     #: Subtract each side's training mean before the lattice and add the target's afterwards.
     centre: bool = True
-    #: A run that must not work, to set beside one that does: targets permuted among training rows, or cells not trained.
+    #: A run that must not work, to set beside one that does: targets permuted among training rows, or cells that are
+    #: not trained.
     control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none"
     train: Train = Factory(Train)
     evaluation: Evaluation = Factory(Evaluation)

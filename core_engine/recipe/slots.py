@@ -1,4 +1,4 @@
-"""Places in a recipe that are filled by a component of a plugin, or by one of a fixed set of the engine's own classes."""
+"""Places in a recipe that a plugin's component fills, or one of a fixed set of the engine's own classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Choice:
 
 @frozen
 class ComponentRef:
-    """A component as a recipe names it: ``config`` is its validated options, an instance of the component's config class."""
+    """A component as a recipe names it; ``config`` is its validated options, an instance of its config class."""
 
     kind: Kind
     type: str

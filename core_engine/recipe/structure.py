@@ -1,8 +1,8 @@
 """Turns nodes into frozen attrs classes, strictly, and collects every problem on the way.
 
-cattrs dispatches on the type; the hooks are ours, because its own coerce (``"false"`` becomes True, 10.7 becomes 10) and
-know no source positions. Each hook is given a :class:`Located` node and either returns a value or notes problems and
-raises :class:`InvalidError`, which a parent catches to go on with its other children.
+cattrs dispatches on the type; the hooks are ours, because its own coerce (``"false"`` becomes True, 10.7 becomes 10)
+and know no source positions. Each hook is given a :class:`Located` node and either returns a value or notes problems
+and raises :class:`InvalidError`, which a parent catches to go on with its other children.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -34,11 +34,18 @@ class InvalidError(Exception):
 
 @frozen
 class Located:
-    """A node and its path in the recipe. ``supplier`` says in messages whose options these are."""
+    """A node and its path in the recipe.
+
+    ``supplier`` says in messages whose options these are, and ``beside`` which other keys may stand among them.
+    """
 
     node: Node
     where: str
     supplier: str = ""
+    beside: tuple[str, ...] = ()
+
+    def child(self, node: Node, key: str | int) -> Located:
+        return Located(node, join(self.where, key), self.supplier)
 
 
 class Structurer:
@@ -46,19 +53,23 @@ class Structurer:
 
     def __init__(self, registry: Registry) -> None:
         self.problems: list[Problem] = []
+        #: Whether a component was asked for that no plugin, or more than one, supplies.
+        self.component_missing = False
         self._registry = registry
         self._converter = cattrs.Converter()
         hook = self._converter.register_structure_hook_func
-        # Later registrations are asked first.
-        hook(attrs.has, self._attrs_class)
+        # Later registrations are asked first, and classes before conditions.
+        hook(lambda _: True, self._unsupported)
+        self._converter.register_structure_hook(bytes, self._unsupported)
         for scalar in _SCALARS:
             self._converter.register_structure_hook(scalar, self._scalar)
-        hook(lambda t: get_origin(t) is Literal, self._literal)
-        hook(lambda t: get_origin(t) in (list, tuple), self._sequence)
-        hook(lambda t: get_origin(t) is dict, self._dict)
-        hook(lambda t: get_origin(t) in (Union, types.UnionType), self._union)
-        hook(lambda t: t is LossTerm, self._loss_term)
-        hook(lambda t: get_origin(t) is Annotated, self._annotated)
+        hook(attrs.has, self._attrs_class)
+        hook(_has_origin(Literal), self._literal)
+        hook(_has_origin(list, tuple), self._sequence)
+        hook(_has_origin(dict), self._dict)
+        hook(_has_origin(Union, types.UnionType), self._union)
+        self._converter.register_structure_hook(LossTerm, self._loss_term)
+        hook(_has_origin(Annotated), self._annotated)
 
     def structure(self, node: Node, cls: type[T], where: str = "") -> T | None:
         """An instance of ``cls``, or None where there are problems."""
@@ -78,20 +89,42 @@ class Structurer:
         suffix = f" ({located.supplier})" if located.supplier else ""
         self.problems.append(Problem((node or located.node).at, where, what + suffix))
 
+    def _unsupported(self, located: Located, cls: Any) -> Any:
+        raise PluginError(
+            f"{located.where}: an option of type {cls!r} has no form in a recipe; use bool, int, float, str, Path, "
+            f"Literal, None, lists, tuples and dicts of these, or attrs classes ({located.supplier or 'core-engine'})"
+        )
+
     # Scalars
 
     def _scalar(self, located: Located, cls: type[Any]) -> Any:
         value = located.node.value
-        if cls is float and type(value) is int:
-            return float(value)
-        if cls is Path:
-            if type(value) is str and value:
-                return located.node.mark.folder / Path(value).expanduser()
-        elif type(value) is cls:
-            if cls is float and not math.isfinite(value):  # type: ignore[arg-type]
-                raise self._fail(located, f"expected a finite number, not {located.node.describe()}")
+        if cls not in _SCALARS:
+            return self._unsupported(located, cls)
+        if cls is float and type(value) in (int, float):
+            return self._number(located, cast(float, value))
+        if cls is Path and isinstance(value, str) and value:
+            return self._path(located, value)
+        if type(value) is cls:
             return value
         raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}{_hint(located.node, cls)}")
+
+    def _number(self, located: Located, value: float) -> float:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self._fail(located, f"expected a finite number, not {located.node.describe()}")
+        return number
+
+    def _path(self, located: Located, value: str) -> Path:
+        if "\0" in value:
+            raise self._fail(located, f"expected a path, not {located.node.describe()}")
+        try:
+            return located.node.mark.folder / Path(value).expanduser()
+        except RuntimeError as error:  # ~name of no user
+            raise self._fail(located, f"{located.node.describe()}: {error}") from error
 
     def _literal(self, located: Located, cls: Any) -> Any:
         options = get_args(cls)
@@ -102,7 +135,7 @@ class Structurer:
         raise self._fail(
             located,
             f"expected {_describe(cls)}, not {located.node.describe()}"
-            f"{_did_you_mean(value, (o for o in options if isinstance(o, str)))}",
+            f"{_did_you_mean(value, [o for o in options if isinstance(o, str)])}",
         )
 
     def _union(self, located: Located, cls: Any) -> Any:
@@ -132,9 +165,7 @@ class Structurer:
             raise self._fail(located, f"expected {_describe(cls)}, not {len(items)} of them")
         kinds = arguments if fixed else [arguments[0]] * len(items)
         values = self._each(
-            lambda i=i, node=node, kind=kind: self._structure(  # type: ignore[misc]
-                Located(node, join(located.where, i)), kind
-            )
+            lambda i=i, node=node, kind=kind: self._structure(located.child(node, i), kind)  # type: ignore[misc]
             for i, (node, kind) in enumerate(zip(items, kinds, strict=True))
         )
         return get_origin(cls)(values)
@@ -143,7 +174,7 @@ class Structurer:
         entries = self._mapping(located)
         kind = get_args(cls)[1]
         values = self._each(
-            lambda k=k, node=node: self._structure(Located(node, join(located.where, k)), kind)  # type: ignore[misc]
+            lambda k=k, node=node: self._structure(located.child(node, k), kind)  # type: ignore[misc]
             for k, node in entries.items()
         )
         return dict(zip(entries, values, strict=True))
@@ -170,49 +201,42 @@ class Structurer:
 
     def _attrs_class(self, located: Located, cls: type[Any]) -> Any:
         entries = self._mapping(located)
-        fields = {a.alias: a for a in _fields(cls) if a.init}
+        fields = {str(a.alias): a for a in _fields(cls) if a.init}
         failed = False
         for key, node in entries.items():
             if key not in fields:
                 failed = True
-                what = f"unknown key{_did_you_mean(key, fields)}"
-                if not difflib.get_close_matches(key, fields, n=1):
-                    what += f"; known here: {', '.join(fields)}" if fields else "; there are no options here"
+                what = f"unknown key{_did_you_mean(key, [*fields, *located.beside], 'known here')}"
                 self._note(located, join(located.where, key), what, node)
         values: dict[str, Any] = {}
         for key, attribute in fields.items():
-            where = join(located.where, key)
             if key in entries:
                 try:
-                    values[key] = self._structure(Located(entries[key], where, located.supplier), attribute.type)
+                    values[key] = self._structure(located.child(entries[key], key), attribute.type)
                 except InvalidError:
                     failed = True
             elif attribute.default is attrs.NOTHING:
                 failed = True
-                self._note(located, where, f"missing; expected {_describe(attribute.type)}")
+                self._note(located, join(located.where, key), f"missing; expected {_describe(attribute.type)}")
         if failed:
             raise InvalidError
         return self._construct(located, cls, values, entries)
 
     def _construct(self, located: Located, cls: type[Any], values: dict[str, Any], entries: dict[str, Node]) -> Any:
-        """Runs the field validators one by one rather than in __init__, which stops at the first and names no key."""
         try:
-            with attrs.validators.disabled():
-                instance = cls(**values)
-        except (ValueError, TypeError) as error:
-            raise self._fail(located, _text(error)) from error
+            return cls(**values)
+        except Exception as error:  # whatever a plugin's validator raises is about the value it was given
+            construction_error = error
+        # attrs stops at the first validator that fails, and names no key.
         failed = False
         for attribute in _fields(cls):
-            if attribute.validator is None or attribute.alias not in entries:
-                continue
-            try:
-                attribute.validator(instance, attribute, getattr(instance, attribute.name))
-            except (ValueError, TypeError) as error:
+            key = str(attribute.alias)
+            if key in entries and (what := _complaint(attribute, values)):
                 failed = True
-                self._note(located, join(located.where, attribute.alias), _text(error), entries[attribute.alias])
+                self._note(located, join(located.where, key), what, entries[key])
         if failed:
             raise InvalidError
-        return instance
+        raise self._fail(located, _text(construction_error)) from construction_error
 
     # Slots
 
@@ -234,30 +258,32 @@ class Structurer:
             registered = self._registry.get(kind, name)
         except PluginError as error:
             node = cast(dict[str, Node], located.node.value)["type"]
+            self.component_missing = True
             self._note(located, join(located.where, "type"), str(error), node)
             raise InvalidError from error
         supplier = str(registered.provider)
-        config = self._structure(Located(rest, located.where, supplier), registered.component.config)
+        config = self._structure(Located(rest, located.where, supplier, located.beside), registered.component.config)
         return ComponentRef(kind, name, config, registered.provider)
 
     def _typed(self, located: Located, names: Iterable[str]) -> tuple[str, Node]:
         """Splits a mapping into its ``type`` and the rest."""
         value = located.node.value
-        if isinstance(value, dict) and isinstance(value.get("type", Node(0, located.node.mark)).value, str):
-            rest = {key: node for key, node in value.items() if key != "type"}
-            return cast(str, value["type"].value), attrs.evolve(located.node, value=rest)
         known = ", ".join(names) or "none"
-        if isinstance(value, dict):
-            what = "type: " + ("missing" if "type" not in value else "expected a name")
-            raise self._fail(located, f"{what}; known: {known}")
-        example = f"{{type: {value if isinstance(value, str) else '...'}}}"
-        raise self._fail(
-            located, f"expected a mapping such as {example}, not {located.node.describe()}; types: {known}"
-        )
+        if not isinstance(value, dict):
+            example = f"{{type: {value if isinstance(value, str) else '...'}}}"
+            what = f"expected a mapping such as {example}, not {located.node.describe()}; types: {known}"
+            raise self._fail(located, what)
+        node = value.get("type", located.node)
+        name = node.value
+        if not isinstance(name, str):
+            what = f"expected a name, not {node.describe()}" if "type" in value else "missing"
+            self._note(located, join(located.where, "type"), f"{what}; known: {known}", node)
+            raise InvalidError
+        return name, attrs.evolve(located.node, value={key: item for key, item in value.items() if key != "type"})
 
     def _unknown_type(self, located: Located, name: str, options: Iterable[str]) -> InvalidError:
         node = cast(dict[str, Node], located.node.value)["type"]
-        what = f"unknown type {name!r}{_did_you_mean(name, options)}; known: {', '.join(sorted(options))}"
+        what = f"unknown type {name!r}{_did_you_mean(name, sorted(options), 'known')}"
         self._note(located, join(located.where, "type"), what, node)
         return InvalidError()
 
@@ -266,7 +292,7 @@ class Structurer:
         entries = self._mapping(located)
         own = {key: node for key, node in entries.items() if key == "weight"}
         rest = {key: node for key, node in entries.items() if key != "weight"}
-        loss_located = Located(attrs.evolve(located.node, value=rest), located.where)
+        loss_located = Located(attrs.evolve(located.node, value=rest), located.where, beside=("weight",))
         loss, weight = self._each(
             [
                 lambda: self._component(loss_located, Kind.LOSS),
@@ -329,14 +355,35 @@ def _hint(node: Node, cls: type[Any]) -> str:
     return ""
 
 
-def _did_you_mean(word: object, options: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word), list(options), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _did_you_mean(word: object, options: Sequence[str], otherwise: str = "") -> str:
+    """The nearest option; where none is near, all of them after the words ``otherwise``, if any are given."""
+    close = difflib.get_close_matches(word, options, n=1) if isinstance(word, str) else []
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; {otherwise}: {', '.join(options) or 'nothing'}" if otherwise else ""
+
+
+def _complaint(attribute: attrs.Attribute[Any], values: dict[str, Any]) -> str | None:
+    """What the option's validator has against its value, if it can tell without the finished instance."""
+    if attribute.validator is None:
+        return None
+    try:
+        attribute.validator(types.SimpleNamespace(**values), attribute, values[str(attribute.alias)])
+    except (ValueError, TypeError) as error:
+        return _text(error)
+    except Exception:  # it looks at more than the options that were given; the instance's own failure is reported
+        return None
+    return None
 
 
 def _text(error: Exception) -> str:
     """attrs' validators put a message first and the objects it is about after it."""
-    return str(error.args[0]) if error.args else type(error).__name__
+    text = str(error.args[0]) if error.args else ""
+    return text if text and isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
+
+
+def _has_origin(*origins: Any) -> Callable[[Any], bool]:
+    return lambda cls: get_origin(cls) in origins
 
 
 def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
@@ -347,4 +394,4 @@ def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
             f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}); "
             f"define it at module level and import its types there"
         ) from error
-    return attrs.fields(cls)
+    return cast(tuple[attrs.Attribute[Any], ...], attrs.fields(cls))

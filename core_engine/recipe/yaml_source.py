@@ -1,6 +1,7 @@
 """Reads YAML into nodes: the YAML 1.2 core schema, with positions, without tags, and without duplicate keys.
 
-PyYAML by itself follows YAML 1.1, where ``3e-4`` is a string, ``no`` is false, ``012`` is ten and the last of two equal keys wins.
+PyYAML by itself follows YAML 1.1, where ``3e-4`` is a string, ``no`` is false, ``012`` is ten and the last of two equal
+keys wins.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import re
 from pathlib import Path
 
 import yaml
+from yaml.reader import ReaderError
 
-from core_engine.recipe.nodes import Mark, Node, Problem, Scalar
+from core_engine.recipe.nodes import MAX_DEPTH, Mark, Node, Problem, Scalar, join
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -24,19 +26,35 @@ _CONSTANTS: dict[str, Scalar] = {
 #: Aliases make a small file stand for an exponentially large tree; no recipe comes near this many nodes.
 MAX_NODES = 20_000
 
+#: Python reads no integer of more than 4,300 digits.
+_MAX_DIGITS = 4_300
+
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; scalars stay text, and :func:`resolve` says what they are."""
+    """Composes nodes only, each with the tag that was written, if any; scalars stay text."""
 
+    _depth = 0
 
-_Loader.yaml_implicit_resolvers = {}
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if self._depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None and not isinstance(event, yaml.AliasEvent):
+            node.tag = event.tag
+        return node
 
 
 def resolve(text: str) -> Scalar:
-    """A plain (unquoted) scalar by the YAML 1.2 core schema. ``012`` and ``1_000`` stay strings: which number is meant is unclear."""
+    """A plain (unquoted) scalar by the YAML 1.2 core schema.
+
+    ``012`` and ``1_000`` stay strings: which number is meant is unclear.
+    """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= _MAX_DIGITS:
         return int(text)
     if _FLOAT.fullmatch(text) and not re.match(r"[-+]?0[0-9]", text):
         return float(text)
@@ -49,30 +67,39 @@ def resolve(text: str) -> Scalar:
 
 def parse_yaml(text: str, source: str, folder: Path) -> tuple[Node | None, list[Problem]]:
     """The document as nodes, and what is wrong with it. The node is None where the text is no YAML at all."""
+
+    def invalid(line: int, column: int, what: str) -> tuple[None, list[Problem]]:
+        return None, [Problem(Mark(source, line, column), "", f"not valid YAML: {what}")]
+
     try:
         loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-        finally:
-            loader.dispose()
+    except ReaderError as error:
+        before = text[: error.position].split("\n")
+        what = f"character {chr(error.character)!r} is not allowed; write it as an escape within double quotes"
+        return invalid(len(before), len(before[-1]) + 1, what)
+    try:
+        root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = Mark(source, mark.line + 1, mark.column + 1) if mark else Mark(source)
-        return None, [Problem(where, "", f"not valid YAML: {error.problem or error.context}")]
-    except (yaml.YAMLError, RecursionError) as error:
-        return None, [Problem(Mark(source), "", f"not valid YAML: {str(error) or type(error).__name__}")]
+        mark = error.problem_mark or error.context_mark or loader.get_mark()
+        return invalid(mark.line + 1, mark.column + 1, ": ".join(filter(None, (error.context, error.problem))))
+    except ValueError as error:  # PyYAML does not check what an escape such as "\Uffffffff" stands for
+        mark = loader.get_mark()
+        return invalid(mark.line + 1, mark.column + 1, str(error))
+    finally:
+        loader.dispose()
     if root is None:
-        return Node({}, Mark(source, 1, 1, folder)), []
+        return Node(None, Mark(source, 1, 1, folder)), []
     converter = _Converter(source, folder)
     try:
         return converter.convert(root, ""), converter.problems
-    except _TooLargeError:
-        what = f"aliases expand to more than {MAX_NODES} nodes; write the values out"
-        return None, [Problem(Mark(source), "", what)]
+    except _TooLargeError as error:
+        return None, [error.problem]
 
 
 class _TooLargeError(Exception):
-    pass
+    def __init__(self, mark: Mark, where: str, what: str) -> None:
+        super().__init__(what)
+        self.problem = Problem(mark, where, what)
 
 
 class _Converter:
@@ -84,12 +111,15 @@ class _Converter:
         self._open: set[int] = set()
 
     def convert(self, node: yaml.Node, where: str, key_mark: Mark | None = None) -> Node:
-        self._count += 1
-        if self._count > MAX_NODES or id(node) in self._open:
-            raise _TooLargeError
         mark = self._mark(node)
-        if node.tag not in _DEFAULT_TAGS:
-            self.problems.append(Problem(mark, where, f"tag {node.tag!r} is not allowed; write a plain value"))
+        self._count += 1
+        if self._count > MAX_NODES:
+            what = f"the file comes to more than {MAX_NODES} values here; aliases repeat what they name: write less"
+            raise _TooLargeError(key_mark or mark, where, what)
+        if id(node) in self._open or len(self._open) > MAX_DEPTH:
+            what = f"aliases nest values without end, or more than {MAX_DEPTH} deep; write the values out"
+            raise _TooLargeError(key_mark or mark, where, what)
+        self._refuse_tag(node, where)
         self._open.add(id(node))
         try:
             return Node(self._value(node, where), mark, key_mark)
@@ -97,23 +127,24 @@ class _Converter:
             self._open.discard(id(node))
 
     def _value(self, node: yaml.Node, where: str) -> Scalar | list[Node] | dict[str, Node]:
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.convert(item, f"{where}[{index}]") for index, item in enumerate(node.value)]
-        text: str = node.value
-        return resolve(text) if node.style is None else text
+        return [self.convert(item, join(where, index)) for index, item in enumerate(node.value)]
 
     def _mapping(self, node: yaml.MappingNode, where: str) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         for key_node, value_node in node.value:
             mark = self._mark(key_node)
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str) or (key_node.style is None and not isinstance(resolve(key), str)):
-                self.problems.append(Problem(mark, where, f"key {key!r} is not a name; put it in quotes"))
+            self._refuse_tag(key_node, where)
+            key = _scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                written = repr(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "a list or mapping"
+                self.problems.append(Problem(mark, where, f"key {written} is not a name; put it in quotes"))
                 continue
-            path = f"{where}.{key}" if where else key
-            if key == "<<":
+            path = join(where, key)
+            if key == "<<" and key_node.style is None:
                 self.problems.append(Problem(mark, path, "merge keys are not supported; use 'extends'"))
                 continue
             if key in entries:
@@ -124,10 +155,16 @@ class _Converter:
             entries[key] = self.convert(value_node, path, mark)
         return entries
 
+    def _refuse_tag(self, node: yaml.Node, where: str) -> None:
+        if node.tag is not None:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problems.append(Problem(self._mark(node), where, f"tag {tag!r} is not allowed; write a plain value"))
+
     def _mark(self, node: yaml.Node) -> Mark:
         start = node.start_mark
         return Mark(self.source, start.line + 1, start.column + 1, self.folder)
 
 
-# What PyYAML gives a node on which no tag was written (there are no implicit resolvers in _Loader).
-_DEFAULT_TAGS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!"}
+def _scalar(node: yaml.ScalarNode) -> Scalar:
+    text: str = node.value
+    return resolve(text) if node.style is None else text

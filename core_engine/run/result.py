@@ -21,10 +21,10 @@ RESULT_FORMAT = 1
 class Result:
     """Figures of a finished run.
 
-    ``test`` and each of ``baselines`` have the keys of :func:`core_engine.evaluation.metrics.evaluate`; baselines also say
-    how many ``parameters`` they fit. ``parameters``: trainable parameters of the core. ``parameters_without_gradient``:
-    names of those that no gradient reached. ``seconds``: wall clock, in all and by phase. ``peak_rss_mb``: highest resident memory of
-    the process, in 10^6 bytes; None where the system does not tell.
+    ``test`` and each of ``baselines`` have the keys of :func:`core_engine.evaluation.metrics.evaluate`; baselines also
+    say how many ``parameters`` they fit. ``parameters``: trainable parameters of the core.
+    ``parameters_without_gradient``: names of those that no gradient reached. ``seconds``: wall clock, in all and by
+    phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not tell.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Checkpoints: folders written beside and renamed, with digests, so that one is either whole or not there.
 
-``step-N`` holds what a run needs to go on; ``best-N`` holds the core of the best evaluation and is what a finished run is used by::
+``step-N`` holds what a run needs to go on; ``best-N`` holds the core of the best evaluation and is what a finished run
+is used by::
 
     checkpoints/step-00000640/  core.safetensors  state.pt  checkpoint.json
     checkpoints/best-00000512/  core.safetensors  checkpoint.json
@@ -87,7 +88,9 @@ def save_checkpoint(
 
 
 def rotate(folder: Path, keep: int) -> None:
-    """Removes all but the newest ``keep`` step checkpoints, and every best one but the newest and those they go back to."""
+    """Removes all but the newest ``keep`` step checkpoints, and every best one but the newest and those they go back
+    to.
+    """
     steps = sorted(folder.glob("step-*"))
     for path in steps[:-keep]:
         shutil.rmtree(path)
@@ -112,7 +115,9 @@ def discard_after(folder: Path, step: int) -> None:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Reads the manifest and checks every file against it. CheckpointError names the file that is missing or damaged."""
+    """Reads the manifest and checks every file against it. CheckpointError names the file that is missing or
+    damaged.
+    """
     manifest_path = path / MANIFEST_FILE
     try:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
@@ -138,7 +143,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_core_weights(checkpoint: Checkpoint, core: nn.Module) -> None:
-    """Copies the weights into ``core``. CheckpointError where the core is of another architecture, naming what differs."""
+    """Copies the weights into ``core``. CheckpointError where the core is of another architecture, naming what
+    differs.
+    """
     try:
         weights = load_file(checkpoint.path / CORE_FILE)
     except (SafetensorError, OSError) as error:
@@ -168,7 +175,9 @@ def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def newest_checkpoint(run_dir: Path, kind: Literal["step", "best"]) -> Checkpoint:
-    """The newest whole checkpoint of a run; damaged ones are named in a warning. CheckpointError where none is whole."""
+    """The newest whole checkpoint of a run; damaged ones are named in a warning. CheckpointError where none is
+    whole.
+    """
     folder = run_dir / "checkpoints"
     for path in sorted(folder.glob(f"{kind}-*"), reverse=True):
         try:

@@ -13,8 +13,8 @@ from core_engine.contracts.objects import Batch, Loss
 class Criterion(nn.Module):
     """``sum of weight_i * loss_i``. A module, so that parameters of the losses are found, moved and saved.
 
-    Called with output and target ``[B, D]`` and a batch, gives the scalar sum and the named parts: one for each of several
-    terms, and those that a term names itself.
+    Called with output and target ``[B, D]`` and a batch, gives the scalar sum and the named parts: one for each of
+    several terms, and those that a term names itself.
     """
 
     def __init__(self, terms: Sequence[tuple[str, float, Loss]]) -> None:

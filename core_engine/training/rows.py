@@ -58,7 +58,9 @@ class TrainingRows:
 def training_rows(
     train: Pairs, extra: Pairs | None, mode: Autoencoder | Dialogue | Mixed, seed: int, shuffle_targets: bool
 ) -> TrainingRows:
-    """The rows that a mode trains on. ``shuffle_targets``: the control run, in which targets are permuted among the rows."""
+    """The rows that a mode trains on. ``shuffle_targets``: the control run, in which targets are permuted among the
+    rows.
+    """
     main = len(train)
     relative = 0.0 if isinstance(mode, Dialogue) else mode.noise
     std = noise_std(train.inputs, relative)
@@ -84,7 +86,9 @@ def _shuffled(pairs: Pairs, seed: int) -> Pairs:
 
 
 def _joined(train: Pairs, extra: Pairs) -> Pairs:
-    """One numbering of targets over both, since equal targets must stay equal; groups of the extra rows are their own."""
+    """One numbering of targets over both, since equal targets must stay equal; groups of the extra rows are their
+    own.
+    """
     targets = torch.cat([train.targets, extra.targets])
     _, target_ids = torch.unique(targets, dim=0, return_inverse=True)
     groups = None

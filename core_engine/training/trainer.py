@@ -1,4 +1,6 @@
-"""The training loop. Embeddings live on the device and batches are slices of a permutation: no DataLoader, no copies."""
+"""The training loop. Embeddings live on the device and batches are slices of a permutation: no DataLoader, no
+copies.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,8 @@ class Outcome:
 
 @define(eq=False)
 class Trainer:
-    """Trains ``core`` on ``rows``. Everything random is keyed by (seed, epoch, batch), so a run resumed from a checkpoint
-    ends with the weights of one that was never interrupted.
+    """Trains ``core`` on ``rows``. Everything random is keyed by (seed, epoch, batch), so a run resumed from a
+    checkpoint ends with the weights of one that was never interrupted.
 
     ``should_stop`` is asked after every optimiser step, with the number of steps done.
     """
@@ -100,7 +102,8 @@ class Trainer:
         self._has_gradient = torch.zeros(len(self._trained), dtype=torch.bool, device=device)
 
     def run(self) -> Outcome:
-        """Trains to the end, or until a rule or ``should_stop`` says so; then it can be called again to go on, or saved.
+        """Trains to the end, or until a rule or ``should_stop`` says so; then it can be called again to go on, or
+        saved.
 
         TrainingError where the loss is not finite.
         """
@@ -190,7 +193,9 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
 
     def _note_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks busy."""
+        """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks
+        busy.
+        """
         for index, parameter in enumerate(parameters):
             if parameter.grad is not None:
                 self._has_gradient[index] |= parameter.grad.ne(0).any()
@@ -207,8 +212,8 @@ class Trainer:
         self._sums, self._summed_rows = {}, 0
         if not math.isfinite(values["loss"]):
             raise TrainingError(
-                f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); the last checkpoint is intact. "
-                f"Lower train.optimizer.lr, or set train.clip_norm"
+                f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); the last checkpoint is "
+                f"intact. Lower train.optimizer.lr, or set train.clip_norm"
             )
         values["lr"] = self._optimizer.param_groups[0]["lr"]
         self._record("train", values)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from core_engine import Component, hookimpl
+from core_engine_data.columns import Columns
 from core_engine_data.dialogues import Dialogues
 from core_engine_data.embeddings import Embeddings
 from core_engine_data.quickstart import Quickstart
 from core_engine_data.texts import Texts
+
+__all__ = ["Columns", "Dialogues", "Embeddings", "Quickstart", "Texts"]
 
 
 @hookimpl

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from core_engine.errors import DataError
 
-_DTYPES = ("float16", "bfloat16", "float32")
-_SAFETENSORS_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+_SAFETENSORS_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 
 @frozen

@@ -1,0 +1,105 @@
+"""The core: embedding in, lattice, embedding out. The only thing that is trained."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core_engine.contracts.objects import Kernel, Reshape
+from core_engine.core.normalizer import Normalizer
+from core_engine.core.reach import Reach, reach
+from core_engine.errors import DataError, EngineError
+
+
+class EmbeddingProcessor(nn.Module):
+    """Maps ``[B, D_in]`` to ``[B, D_out]``, both in the teacher's own space, through a lattice of X x Y x Z cells::
+
+        z      = (x - input_mean) / input_scale
+        drive  = reshape.to_lattice(z)                      [B, X, Y, Z, E]
+        state  = drive in the first E channels, 0 in the others       [B, X, Y, Z, C]
+        state  = kernel(state, drive, steps, seed, sample_ids)
+        y      = reshape.from_lattice(state[..., :E]) * target_scale + target_mean
+
+    With a kernel that leaves the state as it is and a reshape that is exact, this is the mean shift.
+
+    Parts: ``normalizer``, ``reshape``, ``kernel``. ``size`` is X, Y, Z; ``channels`` is C; ``steps`` is T. Parameters,
+    state and result have one dtype (``.double()`` makes it float64); under autocast the state stays in it while the
+    products are computed in lower precision.
+    """
+
+    reshape: Reshape
+    kernel: nn.Module
+    normalizer: Normalizer
+
+    def __init__(
+        self,
+        *,
+        reshape: Reshape,
+        kernel: Kernel,
+        input_dim: int,
+        output_dim: int,
+        size: tuple[int, int, int],
+        channels: int,
+        steps: int,
+        centre: bool = True,
+    ) -> None:
+        """EngineError where a part is no module, the reshape has more channels than the lattice, or ``steps`` is below 1."""
+        super().__init__()
+        for name, part in (("reshape", reshape), ("kernel", kernel)):
+            if not isinstance(part, nn.Module):
+                raise EngineError(f"the {name} must be an nn.Module, not {type(part).__name__}: else it is not trained")
+        if reshape.channels > channels:
+            raise EngineError(
+                f"the reshape carries values in {reshape.channels} channels, and the lattice has {channels}; "
+                f"give the lattice more channels or more cells"
+            )
+        if steps < 1:
+            raise EngineError(f"a lattice needs at least one step, not {steps}")
+        self.reshape = reshape
+        self.kernel = cast(nn.Module, kernel)
+        self.normalizer = Normalizer(input_dim, output_dim)
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.size = size
+        self.channels = channels
+        self.steps = steps
+        self.centre = centre
+
+    @torch.no_grad()
+    def fit(self, inputs: Tensor, targets: Tensor) -> None:
+        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]``: the normalizer, then the reshape.
+
+        DataError where the data cannot be fitted to, see :meth:`Normalizer.fit`.
+        """
+        self.normalizer.fit(inputs, targets, centre=self.centre)
+        self.reshape.fit(self.normalizer.normalise_input(inputs), self.normalizer.normalise_target(targets))
+
+    def forward(self, embedding: Tensor, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
+        """``[B, D_in] -> [B, D_out]``.
+
+        ``seed`` and ``sample_ids`` (int64 ``[B]``, default 0 to B - 1) key what is random in the kernel. DataError
+        where the embeddings have another shape; EngineError where the kernel's result has.
+        """
+        if embedding.dim() != 2 or embedding.shape[1] != self.input_dim:
+            raise DataError(f"embeddings are {list(embedding.shape)}; this core takes [B, {self.input_dim}]")
+        if sample_ids is None:
+            sample_ids = torch.arange(len(embedding), device=embedding.device)
+        z = self.normalizer.normalise_input(embedding)
+        drive = self.reshape.to_lattice(z).to(z.dtype)
+        values = self.reshape.channels
+        state = F.pad(drive, (0, self.channels - values))
+        result: Tensor = self.kernel(state, drive, self.steps, seed, sample_ids)
+        if result.shape != state.shape:
+            raise EngineError(
+                f"kernel {type(self.kernel).__name__} returned {list(result.shape)} for a state {list(state.shape)} "
+                f"[B, X, Y, Z, C]; it must return a state of the same shape"
+            )
+        return self.normalizer.denormalise_output(self.reshape.from_lattice(result[..., :values]))
+
+    def reach(self) -> Reach:
+        """What the steps connect if cells hear of six neighbours (round the lattice where ``kernel.periodic``)."""
+        periodic = bool(getattr(self.kernel, "periodic", False))
+        return reach(self.reshape.input_cells, self.reshape.output_cells, self.steps, periodic)

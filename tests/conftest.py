@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One embedding store for the session, shared by parallel workers, and none of the user's."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    os.environ["CORE_ENGINE_CACHE"] = str(base / "core-engine-cache")
+    os.environ.pop("CORE_ENGINE_DISABLE_PLUGINS", None)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real data sets; a test that asks for them is marked ``data``."""
+    folder = os.environ.get("CORE_ENGINE_DATA")
+    if not folder:
+        pytest.skip("CORE_ENGINE_DATA names no folder with the real data sets")
+    return Path(folder)
