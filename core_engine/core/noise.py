@@ -97,6 +97,6 @@ def normal(
     radius = radius.log_().mul_(-2).sqrt_()
     angle = bits.bitwise_and_(_LOW_24).to(compute).mul_(2 * math.pi * 2.0**-24)
     noise = torch.empty(shape[0], pairs, 2, dtype=compute, device=device)
-    torch.mul(radius, angle.cos(), out=noise[..., 0])
-    torch.mul(radius, angle.sin_(), out=noise[..., 1])
+    noise[..., 0] = angle.cos().mul_(radius)
+    noise[..., 1] = angle.sin_().mul_(radius)
     return noise.flatten(1)[:, :elements].reshape(shape).to(dtype)

@@ -46,7 +46,7 @@ class EmbeddingProcessor(nn.Module):
         steps: int,
         centre: bool = True,
     ) -> None:
-        """EngineError where a part is no module, the reshape has more channels than the lattice, or ``steps`` is below 1."""
+        """EngineError where a part is no module, the reshape has more channels than the lattice, or ``steps`` is 0."""
         super().__init__()
         for name, part in (("reshape", reshape), ("kernel", kernel)):
             if not isinstance(part, nn.Module):

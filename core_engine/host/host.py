@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Iterable
 
+import attrs
 import pluggy
 import structlog
 from attrs import Factory, define, field, frozen
@@ -74,13 +75,19 @@ class PluginHost:
                 f"it is written for hook API {api} and this engine has {hooks.HOOK_API}; "
                 f"install a version of {provider.distribution} made for this engine"
             )
-        # pluggy drops the second of two equal names, and two distributions may pick one entry-point name.
-        self.manager.register(plugin, name=f"{provider.distribution}:{provider.plugin}")
+        if self.manager.is_registered(plugin):
+            raise PluginError(f"it is the same module as {self.manager.get_name(plugin)}; uninstall one of them")
         try:
+            # pluggy drops the second of two equal names, and two distributions may pick one entry-point name.
+            self.manager.register(plugin, name=f"{provider.distribution}:{provider.plugin}")
+            if not self.manager.get_hookcallers(plugin):
+                raise PluginError("it implements no hook; mark those it has with @hookimpl")
             self.manager.check_pending()
             components = list(_components(self.manager, plugin))
-        except Exception:
-            self.manager.unregister(plugin)
+        except BaseException:
+            # Some of its hooks may be in place already; a plugin that failed is not called.
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
             raise
         for kind, component in components:
             self.registry.add(kind, component, provider)
@@ -89,11 +96,11 @@ class PluginHost:
     def _load(self, entry: metadata.EntryPoint, provider: Provider) -> None:
         try:
             self.register(entry.load(), provider)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that exits at import costs one warning as well
             failure = FailedPlugin(provider, f"{type(error).__name__}: {error}", traceback.format_exc())
             self.failed.append(failure)
             log.warning("plugin failed to load", plugin=str(provider), reason=failure.reason)
-            log.debug("plugin traceback", plugin=str(provider), traceback=failure.details)
+            log.debug("plugin traceback", plugin=str(provider), exception=failure.details)
 
 
 def _new_manager() -> pluggy.PluginManager:
@@ -110,7 +117,9 @@ def _entry_points() -> list[tuple[metadata.EntryPoint, Provider]]:
     found: dict[tuple[str, str, str], tuple[metadata.EntryPoint, Provider]] = {}
     for entry in metadata.entry_points(group=hooks.ENTRY_POINT_GROUP):
         distribution = entry.dist
-        name, version = (distribution.name, distribution.version) if distribution else ("unknown", "0")
+        # Leftovers of an uninstalled distribution may have entry points and no metadata.
+        name = (distribution.name if distribution else None) or "unknown"
+        version = (distribution.version if distribution else None) or "0"
         found.setdefault((name, entry.name, entry.value), (entry, Provider(entry.name, name, version)))
     return [found[key] for key in sorted(found)]
 
@@ -119,7 +128,21 @@ def _components(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple
     for kind in Kind:
         for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
             if implementation.plugin is plugin:
-                for component in implementation.function():
+                supplied = implementation.function()
+                if supplied is None:
+                    raise PluginError(f"hook {kind.hook}() returned nothing; return a list of components")
+                for component in supplied:
                     if not isinstance(component, Component):
                         raise PluginError(f"hook {kind.hook}() returned {component!r}, which is not a Component")
+                    _require_contract(kind, component)
                     yield kind, component
+
+
+def _require_contract(kind: Kind, component: Component) -> None:
+    """What the hook of a kind asks of the config class beyond what every component has."""
+    owner = f"config class {component.config.__qualname__} of {kind} {component.name!r}"
+    method = {Kind.TEACHER: "embedding_dim", Kind.RESHAPE: "lattice_channels"}.get(kind)
+    if method and not callable(getattr(component.config, method, None)):
+        raise PluginError(f"{owner} has no {method}()")
+    if kind is Kind.LOSS and "weight" in {attribute.alias for attribute in attrs.fields(component.config)}:
+        raise PluginError(f"{owner}: 'weight' is the recipe's key for its weight in the sum; rename the option")

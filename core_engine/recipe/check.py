@@ -69,16 +69,16 @@ def _check_dimensions(recipe: Recipe, report: Callable[[str, str], None], notes:
         return
     notes.append(f"teacher {recipe.teacher!r} gives {dim} dimensions")
     context = ReshapeContext(input_dim=dim, output_dim=dim, size=recipe.lattice.size, seed=recipe.seed)
-    what = dimension_problem(recipe, context)
-    if what:
-        report("reshape", what)
+    problem = dimension_problem(recipe, context)
+    if problem:
+        report("reshape", problem)
 
 
 def dimension_problem(recipe: Recipe, context: ReshapeContext) -> str | None:
     """Why embeddings of these dimensions do not fit the reshape and the lattice, or None where they do."""
     try:
         channels = recipe.reshape.config.lattice_channels(context)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:  # ArithmeticError: sizes that no number holds
         return str(error)
     if channels > recipe.lattice.channels:
         return (

@@ -394,4 +394,4 @@ def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
             f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}); "
             f"define it at module level and import its types there"
         ) from error
-    return cast(tuple[attrs.Attribute[Any], ...], attrs.fields(cls))
+    return cast("tuple[attrs.Attribute[Any], ...]", attrs.fields(cls))

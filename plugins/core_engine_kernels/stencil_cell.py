@@ -41,8 +41,8 @@ class StencilCell(nn.Module):
     ==================  ==================  ==================================================================
 
     An untrained cell thus leaves its state as it is, but for the noise; the first step of training moves
-    ``update_weight`` and ``update_bias`` only, the second one everything. Positions start wide, so that
-    cells differ from the first step on. Initial values are drawn on the CPU from a generator seeded by ``context.seed``.
+    ``update_weight`` and ``update_bias`` only, the second one everything. Positions start wide, so that cells differ
+    from the start. Initial values are drawn on the CPU from a generator seeded by ``context.seed``.
     """
 
     def __init__(self, spec: Stencil, context: KernelContext) -> None:

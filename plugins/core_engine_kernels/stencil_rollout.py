@@ -26,8 +26,8 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 
-#: On a CPU, samples go through in chunks whose hidden layer takes this many bytes. A larger one outgrows the cache, and
-#: the system hands out fresh memory for it at every operation: that took 1.8 times as long at batch 256, 8 x 8 x 12 cells.
+#: On a CPU, samples go through in chunks whose hidden layer takes this many bytes. A larger one outgrows the cache and
+#: is given fresh memory by the system at every operation: at batch 256, 8 x 8 x 12 cells, that took 1.8 times as long.
 _CHUNK_BYTES = 8 * 2**20
 
 

@@ -1,0 +1,48 @@
+"""The evaluation as a table for the console: a row for each map, a column for each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def render(
+    rows: Mapping[str, Mapping[str, float]],
+    highlight: str,
+    parameters: Mapping[str, int] | None = None,
+) -> Table:
+    """``rows``: name of the map -> its metrics by name, as :func:`core_engine.evaluation.metrics.evaluate` gives them.
+
+    The row named ``highlight`` is bold. ``parameters`` adds a column with the number of parameters of the maps named in
+    it. Columns come in the order in which the metrics first appear; a metric that a row lacks is left blank.
+    ``constant_cosine`` is one number for all maps, and so stands in the caption.
+    """
+    from rich import box
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys(name for row in rows.values() for name in row if name != "constant_cosine"))
+    constant = next((row["constant_cosine"] for row in rows.values() if "constant_cosine" in row), None)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=None if constant is None else f"A constant vector would get a cosine of {constant:.3f}.",
+        caption_justify="left",
+    )
+    table.add_column("map", no_wrap=True)
+    if parameters is not None:
+        table.add_column("parameters", justify="right", no_wrap=True)
+    for name in metrics:
+        table.add_column(_heading(name), justify="right", no_wrap=True)
+    for name, row in rows.items():
+        counts = [] if parameters is None else [f"{parameters[name]:,}" if name in parameters else ""]
+        values = [f"{row[metric]:.3f}" if metric in row else "" for metric in metrics]
+        table.add_row(name, *counts, *values, style="bold" if name == highlight else None)
+    return table
+
+
+def _heading(metric: str) -> str:
+    """In lines, so that the columns stay as narrow as the numbers."""
+    return metric.replace("_", "\n").replace("@", "\n@")
