@@ -11,11 +11,14 @@ from attrs import frozen
 from torch import Tensor
 
 from core_engine.contracts.objects import Loss
+from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
+from core_engine.data.prepare import Splits
 from core_engine.evaluation.adapters import ADAPTERS, train_adapter
 from core_engine.evaluation.baselines import BASELINES, why_left_out
 from core_engine.evaluation.metrics import evaluate
 from core_engine.evaluation.names import METRICS
+from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
 from core_engine.training.inference import apply_core
 
 log = structlog.get_logger("core_engine.evaluation")
@@ -31,17 +34,20 @@ class BaselineRows:
 
 def score_baselines(
     names: Sequence[str],
-    train: Pairs,
-    validation: Pairs,
-    test: Pairs,
-    corpus: Tensor | None,
+    data: Splits,
+    mode: Autoencoder | Dialogue | Mixed,
+    *,
     loss: Loss,
     monitor: str,
     seed: int,
 ) -> BaselineRows:
-    """Fits each on ``train``, chooses by ``validation``, scores on ``test``. The adapters are trained with the run's
-    own loss.
+    """Fits each on the training split, chooses by the validation split, scores on the test split.
+
+    The adapters are trained with the run's own loss. A denoising autoencoder's baselines are fitted to noisy inputs.
     """
+    train, validation, test, corpus = data.train, data.validation, data.test, data.corpus
+    if isinstance(mode, Autoencoder):
+        train = with_noise(train, train, mode.noise, seed, "baselines")
     metric = monitor if monitor in METRICS else "mrr@10"
     rows: dict[str, dict[str, float]] = {}
     left_out: dict[str, str] = {}

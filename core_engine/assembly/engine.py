@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,12 +21,12 @@ from core_engine.assembly.build import (
     resolve_device,
     stored_embedding,
 )
+from core_engine.assembly.placement import checkpoint_facts, on_device
 from core_engine.assembly.resume import find_checkpoint, require_same_recipe
 from core_engine.contracts.contexts import LoggerContext
 from core_engine.contracts.objects import Logger, Loss
 from core_engine.contracts.run import RunInfo
 from core_engine.core.processor import EmbeddingProcessor
-from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits, prepare
 from core_engine.errors import CheckpointError, TrainingError
@@ -154,9 +153,9 @@ class Engine:
         """
         started = time.perf_counter()
         device = resolve_device(self.device)
-        data = _on_device(self.data, self.mode, self.seed, device)
+        data = on_device(self.data, self.mode, self.seed, device)
         checkpoint = None if resume is None else find_checkpoint(resume, self.output, self.name)
-        facts = self._facts(data)
+        facts = checkpoint_facts(data)
         if checkpoint is not None:
             run_dir = checkpoint.path.parent.parent
             require_same_recipe(run_dir, self.recipe)
@@ -165,6 +164,7 @@ class Engine:
                     f"{checkpoint.path}: the training data are not those this checkpoint was made with"
                 )
         self._prepare_core(data.train, device)
+        untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
         rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
         criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
         criterion.to(device)
@@ -207,7 +207,7 @@ class Engine:
         if not outcome.finished:
             log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps)
             return None
-        result = self._conclude(run_dir, outcome, data, criterion, facts)
+        result = self._conclude(run_dir, outcome, data, criterion, untrained)
         events.end(result.to_dict())
         return result
 
@@ -224,19 +224,8 @@ class Engine:
                     "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
                 )
 
-    def _facts(self, data: Splits) -> dict[str, Any]:
-        """What a checkpoint says of itself besides its weights."""
-        digest = hashlib.sha256()
-        for tensor in (data.train.inputs, data.train.targets):
-            digest.update(tensor.cpu().numpy().tobytes())
-        return {
-            "input_dim": data.train.inputs.shape[1],
-            "output_dim": data.train.targets.shape[1],
-            "data_digest": digest.hexdigest(),
-        }
-
     def _conclude(
-        self, run_dir: Path, outcome: Outcome, data: Splits, criterion: Criterion, facts: dict[str, Any]
+        self, run_dir: Path, outcome: Outcome, data: Splits, criterion: Criterion, untrained: dict[str, float]
     ) -> Result:
         """Scores the best core on the test split, beside the baselines, and writes result and curves."""
         started = time.perf_counter()
@@ -246,16 +235,7 @@ class Engine:
         if outcome.without_gradient:
             log.warning("parameters that no gradient reached", parameters=outcome.without_gradient)
         baselines = score_baselines(
-            self.baselines,
-            with_noise(data.train, data.train, getattr(self.mode, "noise", 0.0), self.seed, "baselines")
-            if isinstance(self.mode, Autoencoder)
-            else data.train,
-            data.validation,
-            data.test,
-            data.corpus,
-            criterion,
-            self.train.monitor,
-            self.seed,
+            self.baselines, data, self.mode, loss=criterion, monitor=self.train.monitor, seed=self.seed
         )
         self.seconds_by_phase["evaluate"] = time.perf_counter() - started
         result = Result(
@@ -265,6 +245,7 @@ class Engine:
             peak_rss_mb=peak_rss_mb(),
             parameters=sum(p.numel() for p in self.core.parameters() if p.requires_grad),
             test=test,
+            untrained=untrained,
             baselines=baselines.rows,
             baselines_left_out=baselines.left_out,
             validation=best.facts["validation"],
@@ -284,21 +265,3 @@ class Engine:
         write_atomically(run_dir / RESULT_FILE, result.to_json())
         log.info("run finished", run_dir=str(run_dir), seconds=round(result.seconds, 1), reason=outcome.reason)
         return result
-
-
-def _on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, device: torch.device) -> Splits:
-    """The data on the device, with the noise that the mode evaluates under on held-out inputs."""
-    train = data.train.to(device)
-    held_out = {"validation": data.validation.to(device), "test": data.test.to(device)}
-    if isinstance(mode, Autoencoder):
-        held_out = {
-            part: with_noise(pairs, train, mode.evaluation_noise, seed, part) for part, pairs in held_out.items()
-        }
-    return Splits(
-        train=train,
-        validation=held_out["validation"],
-        test=held_out["test"],
-        extra=None if data.extra is None else data.extra.to(device),
-        corpus=None if data.corpus is None else data.corpus.to(device),
-        report=data.report,
-    )

@@ -19,7 +19,8 @@ def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def print_result(result: Result) -> None:
-    print_table({"core": {**result.test, "parameters": result.parameters}, **result.baselines})
+    rows = {"core": {**result.test, "parameters": result.parameters}, "untrained core": result.untrained}
+    print_table({**rows, **result.baselines})
     for name, reason in result.baselines_left_out.items():
         print(f"{name}: left out: {reason}")
     print(f"held-out test rows: {result.data.get('rows', {}).get('test', 'given as tensors')}")

@@ -61,10 +61,9 @@ def _mix_(z: Tensor) -> Tensor:
 
 def random_bits(words: int, seed: int, sample_ids: Tensor, step: int) -> Tensor:
     """Steps 1 and 2 of the recipe: int64 ``[B, words]`` on the device of ``sample_ids`` (int64 ``[B]``)."""
-    key = torch.full_like(sample_ids, _signed(seed))
-    key = _mix_(key + _GAMMA)
+    key = _mix_(torch.full_like(sample_ids, seed) + _GAMMA)
     key = _mix_((key ^ sample_ids) + _GAMMA)
-    key = _mix_((key ^ _signed(step)) + _GAMMA)
+    key = _mix_((key ^ step) + _GAMMA)
     counter = torch.arange(1, words + 1, dtype=torch.int64, device=sample_ids.device) * _GAMMA
     return _mix_(key[:, None] + counter)
 
@@ -79,24 +78,41 @@ def normal(
 ) -> Tensor:
     """Standard normals of the given ``shape [B, ...]``, keyed by (seed, sample, step, element).
 
-    ``sample_ids`` is int64 ``[B]``. Equal keys give equal noise in any batch, order and call, on any device up to
-    rounding. float64 is computed in float64, every other dtype in float32 and then rounded. The global generators are
-    neither read nor advanced. Raises ValueError where ``sample_ids`` does not fit the shape.
+    ``seed`` and ``step`` are int64, ``sample_ids`` int64 ``[B]``. Equal keys give equal noise in any batch, order and
+    call, on any device up to rounding. float64 is computed in float64, every other dtype in float32 and then rounded.
+    The global generators are neither read nor advanced. ValueError where ``sample_ids`` does not fit the shape.
     """
     if sample_ids.dtype != torch.int64 or tuple(sample_ids.shape) != (shape[0],):
         raise ValueError(
             f"sample_ids must be int64 [{shape[0]}] to draw noise of shape {list(shape)}, "
             f"not {sample_ids.dtype} {list(sample_ids.shape)}"
         )
-    elements = math.prod(shape[1:])
-    pairs = (elements + 1) // 2
     compute = torch.float64 if dtype == torch.float64 else torch.float32
-    bits = random_bits(pairs, seed, sample_ids.to(device), step)
-    # In place throughout: at lattice sizes, fresh memory costs more than the arithmetic.
-    radius = ((bits >> 40).bitwise_and_(_LOW_24)).to(compute).add_(1).mul_(2.0**-24)
+    elements = math.prod(shape[1:])
+    noise: Tensor = _box_muller(sample_ids.to(device), (elements + 1) // 2, seed, step, compute)
+    return noise[:, :elements].reshape(shape).to(dtype)
+
+
+# An operator of its own, so that torch.compile leaves the integers alone: it takes their arithmetic for that of indices,
+# which never wraps.
+@torch.library.custom_op(
+    "core_engine::box_muller",
+    mutates_args=(),
+    schema="(Tensor sample_ids, SymInt pairs, SymInt seed, SymInt step, ScalarType dtype) -> Tensor",
+)
+def _box_muller(sample_ids: Tensor, pairs: int, seed: int, step: int, dtype: torch.dtype) -> Tensor:
+    """Steps 1 to 4: ``[B, 2 pairs]``."""
+    bits = random_bits(pairs, seed, sample_ids, step)
+    # In place where it can be: at lattice sizes, fresh memory costs more than the arithmetic.
+    radius = (bits >> 40).bitwise_and_(_LOW_24).to(dtype).add_(1).mul_(2.0**-24)
     radius = radius.log_().mul_(-2).sqrt_()
-    angle = bits.bitwise_and_(_LOW_24).to(compute).mul_(2 * math.pi * 2.0**-24)
-    noise = torch.empty(shape[0], pairs, 2, dtype=compute, device=device)
+    angle = bits.bitwise_and_(_LOW_24).to(dtype).mul_(2 * math.pi * 2.0**-24)
+    noise = radius.new_empty(len(sample_ids), pairs, 2)
     noise[..., 0] = angle.cos().mul_(radius)
     noise[..., 1] = angle.sin_().mul_(radius)
-    return noise.flatten(1)[:, :elements].reshape(shape).to(dtype)
+    return noise.flatten(1)
+
+
+@_box_muller.register_fake
+def _(sample_ids: Tensor, pairs: int, seed: int, step: int, dtype: torch.dtype) -> Tensor:
+    return sample_ids.new_empty(len(sample_ids), 2 * pairs, dtype=dtype)

@@ -21,6 +21,7 @@ from core_engine.evaluation.names import METRICS, why_not_watch
 log = structlog.get_logger("core_engine.evaluation")
 
 _EPOCHS = 20
+_LEAST_STEPS = 300  # in 20 epochs of a few hundred rows, nothing would have moved
 _BATCH_SIZE = 256
 _WARM_UP = 0.1  # share of all steps
 _PEAK_RATE = 4e-4
@@ -31,8 +32,10 @@ _WEIGHT_DECAY = 0.01
 
 
 class Linear(nn.Module):
-    """``z -> W z``. W starts at the identity, or where the dimensions differ at a random matrix with orthonormal rows or
-    columns."""
+    """``z -> W z``.
+
+    W starts at the identity, or where the dimensions differ at a random matrix with orthonormal rows or columns.
+    """
 
     def __init__(self, input_dim: int, output_dim: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -103,10 +106,11 @@ ADAPTERS: Final[Mapping[str, Callable[[int, int, torch.Generator], nn.Module]]] 
 def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, metric: str, seed: int) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
 
-    AdamW (weight decay 0.01), one-cycle rate (Smith and Topin, 2019), 20 epochs in batches of at most 256 rows. The loss
-    and the metric see output and target in the teacher's own space. A loss with parameters of its own is copied and
-    trained along, so the one passed in stays as it is. Random numbers come from one generator made from ``seed``:
-    the same seed, data and number of threads give the same weights on the CPU.
+    AdamW (weight decay 0.01), one-cycle rate (Smith and Topin, 2019), 20 epochs in batches of at most 256 rows; on
+    small data as many epochs as make 300 steps. The loss and the metric see output and target in the teacher's own
+    space. A loss with parameters of its own is copied and trained along, so the one passed in stays as it is.
+    Random numbers come from one generator made from ``seed``: the same seed, data and number of threads give the
+    same weights on the CPU.
 
     ``Batch.group_ids`` holds the row's own number where ``train`` has no groups: each row is its own group.
 
@@ -122,10 +126,11 @@ def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, met
     loss = copy.deepcopy(loss)
 
     batches = math.ceil(len(train) / _BATCH_SIZE)
-    optimizer, schedule = _optimizer(adapter, loss, _EPOCHS * batches)
+    epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / batches))
+    optimizer, schedule = _optimizer(adapter, loss, epochs * batches)
     sign = 1 if METRICS[metric] == "max" else -1
     best_epoch, best_score, best_state = 0, -math.inf, adapter.state_dict()
-    for epoch in range(_EPOCHS):
+    for epoch in range(epochs):
         total = torch.zeros((), device=device)
         order = torch.randperm(len(train), generator=generator).to(device)
         for rows in order.tensor_split(batches):  # all of nearly one size: no tiny last batch
@@ -137,7 +142,7 @@ def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, met
             total += value.detach()
         if not total.isfinite():
             raise TrainingError(
-                f"adapter {name!r}: the loss is not finite in epoch {epoch + 1} of {_EPOCHS}; "
+                f"adapter {name!r}: the loss is not finite in epoch {epoch + 1} of {epochs}; "
                 "check the loss's options and the embeddings, or leave this baseline out"
             )
         with torch.no_grad():

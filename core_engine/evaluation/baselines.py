@@ -91,7 +91,7 @@ def why_left_out(name: str, train: Pairs) -> str | None:
 
 
 def _cross_products(left: Tensor, left_mean: Tensor, right: Tensor, right_mean: Tensor) -> Tensor:
-    """``Σ (left_i - mean)ᵀ (right_i - mean)`` in float64, a few rows at a time so that no float64 copy of the data exists."""
+    """``Σ (left_i - mean)ᵀ (right_i - mean)`` in float64, in blocks, so that no float64 copy of the data exists."""
     total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
     for some_left, some_right in zip(left.split(_ROWS_AT_ONCE), right.split(_ROWS_AT_ONCE), strict=True):
         total += (some_left - left_mean).double().T @ (some_right - right_mean).double()

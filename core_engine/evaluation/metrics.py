@@ -25,20 +25,23 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
     With o_i and t_i the output and target rows, ^ for division by length, and n rows, the keys are, in this order:
 
     - ``cosine``: mean of ô_i · t̂_i.
-    - ``cosine_shuffled``: mean of ô_i · t̂_j over all pairs of rows with different target texts; exact, no permutation is drawn.
-    - ``cosine_gap``: cosine - cosine_shuffled. What is left once the likeness of unrelated texts is taken off
-      (Ethayarajh, 2019, "How Contextual are Contextualized Word Representations?", section 3.4).
-    - ``cosine_centred``: cosine after each side's own mean over these rows is taken off (Mu and Viswanath, 2018,
-      "All-but-the-Top": centring alone).
-    - ``constant_cosine``: the most that one vector, the same for every row, can reach: |mean of t̂_i|, reached by the mean's
-      direction (the mean resultant length; Mardia and Jupp, 2000, "Directional Statistics").
-    - ``recall@1``, ``recall@10``, ``mrr@10``, ``ndcg@10``: retrieval of the row's target among all distinct targets and the
-      rows of ``corpus`` ``[m, D]``, which holds no text that is a target. See :mod:`core_engine.evaluation.retrieval`.
-    - ``within_recall@1``, ``within_mrr`` (reciprocal rank without a cut-off): the same among the targets of the row's own
-      group only; present where ``pairs.group_ids`` is.
+    - ``cosine_shuffled``: mean of ô_i · t̂_j over all pairs of rows with different target texts. It is exact: no
+      permutation is drawn.
+    - ``cosine_gap``: cosine - cosine_shuffled: what is left once the likeness of unrelated texts is taken off
+      (Ethayarajh, 2019, "How Contextual are Contextualized Word Representations?").
+    - ``cosine_centred``: the cosine after each side's own mean over these rows is taken off (Mu and Viswanath,
+      2018, "All-but-the-Top", of which this is the first step).
+    - ``constant_cosine``: the most that one vector, the same for every row, can reach: the length of the mean of
+      t̂_i, reached by its direction (the mean resultant length; Mardia and Jupp, 2000, "Directional Statistics").
+    - ``recall@1``, ``recall@10``, ``mrr@10``, ``ndcg@10``: retrieval of the row's target among all distinct
+      targets and the rows of ``corpus`` ``[m, D]``, which holds no text that is a target. Formulas and sources
+      stand in :mod:`core_engine.evaluation.retrieval`.
+    - ``within_recall@1``, ``within_mrr`` (without a cut-off): the same among the targets of the row's own group
+      only; present where ``pairs.group_ids`` is.
 
-    A row that is not finite is scored as zeros and ranks last; a warning says how many there were. Raises DataError
-    where all targets are one text, so that there is nothing to tell apart, or where a target or corpus row is not finite.
+    A row that is not finite is scored as zeros and ranks last; a warning says how many there were. Raises
+    DataError where all targets are one text, so that there is nothing to tell apart, or where a target or corpus
+    row is not finite, and ValueError where the shapes do not match.
     """
     if output.shape != pairs.targets.shape:
         raise ValueError(
@@ -92,7 +95,10 @@ def _centred(rows: Tensor) -> Tensor:
 
 
 def _cosine_of_unrelated(outputs: Tensor, targets: Tensor, relevant: Tensor, count: int) -> Tensor:
-    """Mean of all n x n cosines but those of equal targets: (Σo · Σt - Σ_k Σ_{i∈k} o_i · Σ_{j∈k} t_j) / (n² - Σ_k n_k²)."""
+    """Mean of all n x n cosines but those of equal targets.
+
+    (Σo · Σt - Σ_k (Σ_{i in k} o_i · Σ_{j in k} t_j)) / (n² - Σ_k n_k²), where k are the distinct targets.
+    """
     shape = (count, outputs.shape[1])
     outputs_of = outputs.new_zeros(shape).index_add_(0, relevant, outputs)
     targets_of = targets.new_zeros(shape).index_add_(0, relevant, targets)

@@ -1,7 +1,7 @@
 """The rank of the right answer among all candidates, and the retrieval metrics that follow from ranks.
 
-Everything is computed in float64: there the rounding of a score (about 1e-15) is far below any difference between float32
-embeddings, so that ranks do not depend on the block size, on the position in a block or on the matrix library.
+Everything is computed in float64: there the rounding of a score (about 1e-15) is far below any difference
+between float32 embeddings, so that ranks do not depend on the block size or on the matrix library.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ def rank_of_target(
     *,
     block: int = 1024,
 ) -> Tensor:
-    """Rank of each query's relevant candidate by cosine similarity: 1 + the number of others that score at least as high.
+    """Rank of each query's relevant candidate by cosine: 1 + the number of others that score at least as high.
 
-    Ties count against the map: under a strict comparison a constant output would rank first. A zero or non-finite query
-    ties with every candidate, so its rank is the size of its pool.
+    Ties count against the map: under a strict comparison a zero output would rank first. A zero or non-finite
+    query ties with every candidate, so its rank is the size of its pool.
 
-    queries ``[n, D]`` and candidates ``[m, D]``, floating point; relevant, int64 ``[n]``, is the candidate's row. Candidates
-    are distinct texts. With query_groups, int64 ``[n]``, a query is ranked only among its group's candidates: those
-    relevant to some query of the group. A candidate may belong to several groups. Returns int64 ``[n]``.
+    queries ``[n, D]`` and candidates ``[m, D]`` are floating point; relevant, int64 ``[n]``, names the candidate's
+    row. Candidates are distinct texts. With query_groups, int64 ``[n]``, a query is ranked only among its group's
+    candidates: those relevant to some query of the group. A candidate may belong to several groups. Returns
+    int64 ``[n]``.
 
     At most ``block x block`` scores exist at once. Raises DataError if a candidate is not finite.
     """
@@ -87,7 +88,7 @@ def recall_at(ranks: Tensor, k: int) -> Tensor:
 
 
 def mean_reciprocal_rank(ranks: Tensor, k: int | None = None) -> Tensor:
-    """Mean of 1 / rank, a rank beyond k counting 0 (Voorhees, 1999, TREC-8 question answering track). Scalar, float64."""
+    """Mean of 1 / rank, a rank beyond k counting 0 (Voorhees, 1999, TREC-8). Scalar, float64."""
     gains = ranks.double().reciprocal()
     return (gains if k is None else gains * (ranks <= k)).mean()
 

@@ -15,7 +15,9 @@ def unmet(distribution: str, specifier: str) -> str | None:
         return f"{specifier!r} is not a version specifier; write it like '>=0.1,<1'"
     try:
         installed = metadata.version(distribution)
-    except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
+    except ValueError:
+        return f"{distribution!r} names no distribution"
+    except metadata.PackageNotFoundError:
         return f"{distribution} is not installed; run: pip install '{distribution}{specifier}'"
     if not wanted.contains(installed, prereleases=True):
         return f"{distribution} {installed} is installed; run: pip install '{distribution}{specifier}'"

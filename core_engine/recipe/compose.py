@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import evolve
@@ -18,7 +17,10 @@ _STEP = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]{1,9})\]|\.([0-9]
 
 
 def read_recipe_file(path: Path) -> tuple[Node | None, list[Problem]]:
-    """One recipe file and everything it extends, merged; the file's own values win."""
+    """One recipe file and everything it extends, merged; the file's own values win.
+
+    The node is None where a file is missing or is no recipe: what the others lack would only distract from that.
+    """
     return _read(path, (), None)
 
 
@@ -55,29 +57,31 @@ def _read(path: Path, parents: tuple[Path, ...], extended_at: Mark | None) -> tu
     entries = dict(node.value)
     extends = entries.pop("extends", None)
     merged = evolve(node, value=entries)
-    bases: list[Node] = []
-    for base_path, mark in _extended(extends, path, problems):
-        base, base_problems = _read(base_path, (*parents, resolved), mark)
+    bases: list[Node | None] = []
+    for item in _extended(extends, problems):
+        base, base_problems = _read_base(item, path.parent, (*parents, resolved))
+        bases.append(base)
         problems += base_problems
-        if base is not None:
-            bases.append(base)
     for base in reversed(bases):
+        if base is None:
+            return None, problems
         merged = merge(base, merged)
     return merged, problems
 
 
-def _extended(extends: Node | None, path: Path, problems: list[Problem]) -> Iterable[tuple[Path, Mark]]:
+def _extended(extends: Node | None, problems: list[Problem]) -> list[Node]:
     if extends is None:
-        return
-    items = extends.value if isinstance(extends.value, list) else [extends]
-    if not items:
+        return []
+    if extends.value == []:
         problems.append(Problem(extends.at, "extends", "no file is named; name one or remove 'extends'"))
-    for item in items:
-        if isinstance(item.value, str):
-            yield path.parent / item.value, item.mark
-        else:
-            what = f"expected a file name or a list of file names, not {item.describe()}"
-            problems.append(Problem(item.mark, "extends", what))
+    return extends.value if isinstance(extends.value, list) else [extends]
+
+
+def _read_base(item: Node, folder: Path, parents: tuple[Path, ...]) -> tuple[Node | None, list[Problem]]:
+    if isinstance(item.value, str):
+        return _read(folder / item.value, parents, item.mark)
+    what = f"expected a file name or a list of file names, not {item.describe()}"
+    return None, [Problem(item.mark, "extends", what)]
 
 
 def _display(path: Path) -> str:

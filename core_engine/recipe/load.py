@@ -49,6 +49,8 @@ def load_recipe(
     for override in overrides:
         root, found = apply_override(root, override)
         problems += found
+    root, found = _without_extends(root)
+    problems += found
     root, found = expand_variables(root)
     problems += found
     root = _with_defaults(root, source)
@@ -77,6 +79,14 @@ def _read(source: Path | str | Mapping[str, Any]) -> tuple[Node | None, list[Pro
 
 def _source_name(source: Path | str | Mapping[str, Any]) -> str:
     return "recipe" if isinstance(source, Mapping) else str(source)
+
+
+def _without_extends(root: Node) -> tuple[Node, list[Problem]]:
+    """Files have been put together by now: whatever still extends one is a mapping or an override."""
+    if not isinstance(root.value, dict) or "extends" not in root.value:
+        return root, []
+    problem = Problem(root.value["extends"].at, "extends", "only a recipe file can extend another; write one that does")
+    return attrs.evolve(root, value={key: node for key, node in root.value.items() if key != "extends"}), [problem]
 
 
 def _with_defaults(root: Node, source: Path | str | Mapping[str, Any]) -> Node:

@@ -218,22 +218,17 @@ class Structurer:
             elif attribute.default is attrs.NOTHING:
                 failed = True
                 self._note(located, join(located.where, key), f"missing; expected {_describe(attribute.type)}")
-        if failed:
-            raise InvalidError
-        return self._construct(located, cls, values, entries)
-
-    def _construct(self, located: Located, cls: type[Any], values: dict[str, Any], entries: dict[str, Node]) -> Any:
-        try:
-            return cls(**values)
-        except Exception as error:  # whatever a plugin's validator raises is about the value it was given
-            construction_error = error
+        if not failed:
+            try:
+                return cls(**values)
+            except Exception as error:  # whatever a plugin's validator raises is about the values it was given
+                construction_error = error
         # attrs stops at the first validator that fails, and names no key.
-        failed = False
-        for attribute in _fields(cls):
-            key = str(attribute.alias)
-            if key in entries and (what := _complaint(attribute, values)):
+        for key, value in values.items():
+            complaint = _complaint(fields[key], value, values)
+            if complaint is not None:
                 failed = True
-                self._note(located, join(located.where, key), what, entries[key])
+                self._note(located, join(located.where, key), complaint, entries[key])
         if failed:
             raise InvalidError
         raise self._fail(located, _text(construction_error)) from construction_error
@@ -289,10 +284,11 @@ class Structurer:
 
     def _loss_term(self, located: Located, cls: type[LossTerm]) -> LossTerm:
         """``weight`` is the term's, everything else the loss's."""
-        entries = self._mapping(located)
-        own = {key: node for key, node in entries.items() if key == "weight"}
-        rest = {key: node for key, node in entries.items() if key != "weight"}
-        loss_located = Located(attrs.evolve(located.node, value=rest), located.where, beside=("weight",))
+        node, own = located.node, {}
+        if isinstance(node.value, dict):
+            own = {key: item for key, item in node.value.items() if key == "weight"}
+            node = attrs.evolve(node, value={key: item for key, item in node.value.items() if key != "weight"})
+        loss_located = Located(node, located.where, beside=("weight",))
         loss, weight = self._each(
             [
                 lambda: self._component(loss_located, Kind.LOSS),
@@ -363,12 +359,12 @@ def _did_you_mean(word: object, options: Sequence[str], otherwise: str = "") -> 
     return f"; {otherwise}: {', '.join(options) or 'nothing'}" if otherwise else ""
 
 
-def _complaint(attribute: attrs.Attribute[Any], values: dict[str, Any]) -> str | None:
+def _complaint(attribute: attrs.Attribute[Any], value: Any, values: dict[str, Any]) -> str | None:
     """What the option's validator has against its value, if it can tell without the finished instance."""
     if attribute.validator is None:
         return None
     try:
-        attribute.validator(types.SimpleNamespace(**values), attribute, values[str(attribute.alias)])
+        attribute.validator(types.SimpleNamespace(**values), attribute, value)
     except (ValueError, TypeError) as error:
         return _text(error)
     except Exception:  # it looks at more than the options that were given; the instance's own failure is reported

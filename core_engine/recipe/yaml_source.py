@@ -26,7 +26,7 @@ _CONSTANTS: dict[str, Scalar] = {
 #: Aliases make a small file stand for an exponentially large tree; no recipe comes near this many nodes.
 MAX_NODES = 20_000
 
-#: Python reads no integer of more than 4,300 digits.
+#: Python reads no integer of more than 4,300 digits; as a float it is infinite, and refused as such.
 _MAX_DIGITS = 4_300
 
 
@@ -82,7 +82,7 @@ def parse_yaml(text: str, source: str, folder: Path) -> tuple[Node | None, list[
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or loader.get_mark()
         return invalid(mark.line + 1, mark.column + 1, ": ".join(filter(None, (error.context, error.problem))))
-    except ValueError as error:  # PyYAML does not check what an escape such as "\Uffffffff" stands for
+    except (ValueError, OverflowError) as error:  # PyYAML does not check what an escape such as "\Uffffffff" stands for
         mark = loader.get_mark()
         return invalid(mark.line + 1, mark.column + 1, str(error))
     finally:

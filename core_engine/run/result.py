@@ -22,7 +22,8 @@ class Result:
     """Figures of a finished run.
 
     ``test`` and each of ``baselines`` have the keys of :func:`core_engine.evaluation.metrics.evaluate`; baselines also
-    say how many ``parameters`` they fit. ``parameters``: trainable parameters of the core.
+    say how many ``parameters`` they fit. ``untrained``: the core's row before training, its noise and all.
+    ``parameters``: trainable parameters of the core.
     ``parameters_without_gradient``: names of those that no gradient reached. ``seconds``: wall clock, in all and by
     phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not tell.
     """
@@ -33,6 +34,7 @@ class Result:
     peak_rss_mb: float | None
     parameters: int
     test: Mapping[str, float]
+    untrained: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
     baselines_left_out: Mapping[str, str]
     validation: Mapping[str, float]

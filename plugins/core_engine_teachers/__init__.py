@@ -6,6 +6,8 @@ from core_engine import Component, hookimpl
 from core_engine_teachers.hugging_face import HuggingFace
 from core_engine_teachers.minilm import MiniLM
 
+__all__ = ["HuggingFace", "MiniLM", "teachers"]
+
 
 @hookimpl
 def teachers() -> list[Component]:

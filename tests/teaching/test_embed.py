@@ -99,9 +99,7 @@ def test_what_was_done_is_logged(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_an_answer_that_cannot_be_used_is_an_error_and_is_not_stored(
-    tmp_path: Path, answer: object, told: str
-) -> None:
+def test_an_answer_that_cannot_be_used_is_an_error_and_is_not_stored(tmp_path: Path, answer: object, told: str) -> None:
     class Odd(CountingTeacher):
         def encode(self, texts: Sequence[str]) -> torch.Tensor:
             return answer  # type: ignore[return-value]

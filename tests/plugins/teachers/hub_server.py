@@ -42,7 +42,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {}, body)
         elif api and rest[:1] == ["tree"]:
             tree = [
-                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": hashlib.sha1(file.read_bytes()).hexdigest()}
+                {
+                    "type": "file",
+                    "path": file.name,
+                    "size": file.stat().st_size,
+                    "oid": hashlib.sha1(file.read_bytes()).hexdigest(),
+                }
                 for file in sorted(self.models[name].iterdir())
             ]
             self._send(200, json.dumps(tree).encode(), {}, body)
@@ -50,7 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body)
         elif rest[:1] == ["resolve"] and (self.models[name] / rest[2]).is_file():
             content = (self.models[name] / rest[2]).read_bytes()
-            self._send(200, content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}, body)
+            self._send(
+                200, content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}, body
+            )
         else:
             self._send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, body)
 

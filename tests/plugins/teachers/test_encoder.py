@@ -61,6 +61,18 @@ def test_attention_is_fused_where_the_model_has_it(tiny_model: ModelOf, family: 
     assert build(tiny_model(family))._model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.parametrize(("family", "padding"), [("bert", 1), ("roberta", 1), ("gpt2", 2)])
+def test_padding_is_the_tokenizers_own_token_or_else_its_end_token(
+    tiny_model: ModelOf, family: str, padding: int
+) -> None:
+    encoder = build(tiny_model(family))
+    seen: list[Tensor] = []
+    encoder._model.get_input_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder.encode(["where can i park my car", "dogs"])
+    [ids] = seen
+    assert set(ids[1, 3 if family not in CAUSAL else 1 :].tolist()) == {padding}
+
+
 def test_the_contract_of_a_teacher(tiny_model: ModelOf) -> None:
     encoder = build(tiny_model("bert"))
     embeddings = encoder.encode(TEXTS)

@@ -95,9 +95,7 @@ def set_limits(folder: Path, positions: float | None, tokenizer: float | None) -
     ("positions", "tokenizer", "limit"),
     [(40, 30, 30), (30, 40, 30), (40, None, 40), (None, 40, 40), (40, int(1e30), 40), (40, 1e30, 40)],
 )
-def test_the_models_own_limit(
-    bert: Path, positions: int | None, tokenizer: float | None, limit: int
-) -> None:
+def test_the_models_own_limit(bert: Path, positions: int | None, tokenizer: float | None, limit: int) -> None:
     set_limits(bert, positions, tokenizer)
     assert resolve_max_length(bert, None) == limit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -34,12 +35,20 @@ def test_settings_are_as_before_afterwards() -> None:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    before = hub_logging.get_verbosity(), transformers_logging.get_verbosity()
-    with pytest.raises(KeyError), quiet():
-        warnings.warn("hidden", stacklevel=1)
-        assert not transformers_logging.is_progress_bar_enabled()
-        raise KeyError
-    assert (hub_logging.get_verbosity(), transformers_logging.get_verbosity()) == before
-    assert transformers_logging.is_progress_bar_enabled()
+    def state() -> tuple[int, int, bool]:
+        bars = transformers_logging.is_progress_bar_enabled()
+        return hub_logging.get_verbosity(), transformers_logging.get_verbosity(), bars
+
+    def fail_inside() -> None:
+        with quiet():
+            warnings.warn("hidden", stacklevel=1)
+            assert state() == (logging.ERROR, logging.ERROR, False)
+            raise KeyError
+
+    transformers_logging.enable_progress_bar()
+    before = state()
+    with pytest.raises(KeyError):
+        fail_inside()
+    assert state() == before
     with pytest.raises(UserWarning):
         warnings.warn("shown", stacklevel=1)

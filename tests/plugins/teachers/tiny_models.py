@@ -9,7 +9,7 @@ import torch
 import transformers as t
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-WORDS = "where can i park my car near the hotel and is breakfast included for two dogs or cats at night".split()
+WORDS = "where can i park my car near the hotel and is breakfast included for two dogs or cats at night"
 TEXTS = [
     "where can i park my car",
     "breakfast",
@@ -38,7 +38,7 @@ def save_model(family: str, folder: Path) -> None:
 def save_tokenizer(folder: Path, causal: bool, **settings: Any) -> None:
     """A word-level tokenizer; a causal one has an end token but neither padding nor special tokens around a text."""
     names = ["<s>", "<pad>", "</s>", "<unk>"]  # padding is 1, as RoBERTa has it
-    vocabulary = {word: i for i, word in enumerate([*names, *dict.fromkeys(WORDS)])}
+    vocabulary = {word: i for i, word in enumerate([*names, *dict.fromkeys(WORDS.split())])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     special = {"unk_token": "<unk>", "eos_token": "</s>"}

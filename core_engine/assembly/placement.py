@@ -1,0 +1,42 @@
+"""A run's data where and as the run needs them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+from core_engine.data.noise import with_noise
+from core_engine.data.prepare import Splits
+from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+
+
+def on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, device: torch.device) -> Splits:
+    """The data on the device, with the noise that the mode evaluates under on held-out inputs."""
+    train = data.train.to(device)
+    held_out = {"validation": data.validation.to(device), "test": data.test.to(device)}
+    if isinstance(mode, Autoencoder):
+        held_out = {
+            part: with_noise(pairs, train, mode.evaluation_noise, seed, part) for part, pairs in held_out.items()
+        }
+    return Splits(
+        train=train,
+        validation=held_out["validation"],
+        test=held_out["test"],
+        extra=None if data.extra is None else data.extra.to(device),
+        corpus=None if data.corpus is None else data.corpus.to(device),
+        report=data.report,
+    )
+
+
+def checkpoint_facts(data: Splits) -> dict[str, Any]:
+    """What a checkpoint says of itself besides its weights: dimensions, and a digest of the training data."""
+    digest = hashlib.sha256()
+    for tensor in (data.train.inputs, data.train.targets):
+        digest.update(tensor.cpu().numpy().tobytes())
+    return {
+        "input_dim": data.train.inputs.shape[1],
+        "output_dim": data.train.targets.shape[1],
+        "data_digest": digest.hexdigest(),
+    }

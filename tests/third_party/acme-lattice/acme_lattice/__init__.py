@@ -1,0 +1,91 @@
+"""What a package by somebody else looks like: one loss, one data source, one reshape, and a lifecycle hook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from attrs.validators import ge, gt
+
+from core_engine import (
+    Component,
+    DataSourceContext,
+    Example,
+    Loss,
+    LossContext,
+    ReshapeContext,
+    RunInfo,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from acme_lattice.shuffled import ShuffledReshape
+
+HOOK_API = 1
+
+
+@frozen
+class Huber:
+    """Huber loss: quadratic up to delta, linear beyond (Huber, 1964)."""
+
+    delta: float = field(default=1.0, validator=gt(0))
+
+    def build(self, context: LossContext) -> Loss:
+        import torch.nn.functional as F
+
+        return lambda output, target, batch: F.huber_loss(output, target, delta=self.delta)
+
+
+@frozen
+class Arithmetic:
+    """Sums of two numbers below ``largest``, as questions and answers; the first number is the group."""
+
+    largest: int = field(default=16, validator=ge(8))
+
+    def build(self, context: DataSourceContext) -> Sums:
+        return Sums(self.largest)
+
+
+@frozen
+class Sums:
+    largest: int
+
+    def read(self) -> Iterator[Example]:
+        for a in range(self.largest):
+            for b in range(self.largest):
+                question, answer = f"What is {a} plus {b}?", f"The sum of {a} and {b} is {a + b}."
+                yield Example(f"{a}+{b}", question, answer, group=f"from {a}")
+
+
+@frozen
+class Shuffled:
+    """Each value of the embedding at a place of its own, drawn at random; exact in both directions."""
+
+    def lattice_channels(self, context: ReshapeContext) -> int:
+        return -(-max(context.input_dim, context.output_dim) // context.cells)
+
+    def build(self, context: ReshapeContext) -> ShuffledReshape:
+        from acme_lattice.shuffled import ShuffledReshape
+
+        return ShuffledReshape(context, self.lattice_channels(context))
+
+
+@hookimpl
+def losses() -> list[Component]:
+    return [Component("huber", Huber)]
+
+
+@hookimpl
+def data_sources() -> list[Component]:
+    return [Component("arithmetic", Arithmetic)]
+
+
+@hookimpl
+def reshapes() -> list[Component]:
+    return [Component("shuffled", Shuffled)]
+
+
+@hookimpl
+def on_run_start(run: RunInfo) -> None:
+    (run.run_dir / "acme.txt").write_text(f"{run.name}: {run.total_steps} steps\n", encoding="utf-8")
