@@ -18,7 +18,7 @@ quickstart: install
 	$(BIN)/core-engine run configs/quickstart.yaml
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from core_engine_kernels import Stencil
-from core_engine_reshapes import Linear
+from core_engine_reshapes import Projection
 from torch import Tensor, nn
 
 from core_engine import EmbeddingProcessor, KernelContext, Pairs, ReshapeContext, RunInfo, Train
@@ -40,7 +40,7 @@ def mlp() -> nn.Module:
 def default_core(dim: int) -> EmbeddingProcessor:
     """The core of configs/quickstart.yaml."""
     size, channels, steps = (4, 2, 2), 32, 4
-    reshape = Linear(channels=24).build(ReshapeContext(dim, dim, size, seed=0))
+    reshape = Projection(channels=24, init="principal", rank=2).build(ReshapeContext(dim, dim, size, seed=0))
     kernel = Stencil(hidden=128).build(KernelContext(size, channels, reshape.channels, seed=0))
     return EmbeddingProcessor(
         reshape=reshape, kernel=kernel, input_dim=dim, output_dim=dim, size=size, channels=channels, steps=steps

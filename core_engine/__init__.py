@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from core_engine.contracts.component import Component, Kind
+from core_engine.contracts.component import Component, FolderOrName, Kind
 from core_engine.contracts.contexts import (
     DataSourceContext,
     KernelContext,
@@ -56,6 +56,7 @@ __all__ = [
     "EmbeddingProcessor",
     "Engine",
     "Example",
+    "FolderOrName",
     "Kernel",
     "KernelContext",
     "Kind",

@@ -49,8 +49,19 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """argparse takes a list of positional arguments in one piece only; overrides may stand before and after options."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = build_parser().parse_args(argv)
+    arguments = parse(argv)
     configure_logging(1 if arguments.verbose else -1 if arguments.quiet else 0)
     try:
         code: int = arguments.handler(arguments)

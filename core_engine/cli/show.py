@@ -8,14 +8,16 @@ from core_engine.run.result import Result
 
 
 def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """The evaluation table on stdout, the core's row first."""
+    """The evaluation table on stdout, the core's row first; a row's ``parameters`` become a column of their own."""
     from rich.console import Console
 
     from core_engine.evaluation.table import render
 
+    metrics = {name: {key: row[key] for key in row if key != "parameters"} for name, row in rows.items()}
+    parameters = {name: int(row["parameters"]) for name, row in rows.items() if "parameters" in row}
     # Wide enough for every column where stdout is a file or a pipe; a terminal has its own width.
     console = Console(width=None if Console().is_terminal else 200)
-    console.print(render(rows, highlight="core"))
+    console.print(render(metrics, "core", parameters or None))
 
 
 def print_result(result: Result) -> None:
@@ -23,7 +25,6 @@ def print_result(result: Result) -> None:
     print_table({**rows, **result.baselines})
     for name, reason in result.baselines_left_out.items():
         print(f"{name}: left out: {reason}")
-    print(f"held-out test rows: {result.data.get('rows', {}).get('test', 'given as tensors')}")
     peak = "" if result.peak_rss_mb is None else f", peak memory {result.peak_rss_mb:.0f} MB"
     print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s{peak}")
     print(f"run folder: {result.run_dir}")

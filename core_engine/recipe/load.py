@@ -13,8 +13,9 @@ from core_engine.errors import RecipeError
 from core_engine.host.host import PluginHost
 from core_engine.host.requirements import unmet
 from core_engine.recipe.check import check_recipe
-from core_engine.recipe.compose import apply_override, expand_variables, find, read_recipe_file
+from core_engine.recipe.compose import expand_variables, find, read_recipe_file
 from core_engine.recipe.nodes import Mark, Node, Problem, node_from_python
+from core_engine.recipe.overrides import apply_override
 from core_engine.recipe.schema import Recipe
 from core_engine.recipe.structure import Structurer
 

@@ -242,7 +242,7 @@ class Checkpoints:
 
 @frozen
 class Train:
-    """How the core is trained. Exactly one of ``epochs`` and ``max_steps`` is given; without either, 10 epochs."""
+    """How the core is trained: for ``epochs`` or ``max_steps``, whichever ends first; without either, 10 epochs."""
 
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     max_steps: int | None = field(default=None, validator=optional(ge(1)))
@@ -261,8 +261,6 @@ class Train:
     checkpoints: Checkpoints = Factory(Checkpoints)
 
     def __attrs_post_init__(self) -> None:
-        if self.epochs is not None and self.max_steps is not None:
-            raise ValueError("epochs and max_steps are both given; keep one of them")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
 

@@ -7,10 +7,9 @@ and raises :class:`InvalidError`, which a parent catches to go on with its other
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -18,12 +17,13 @@ import attrs
 import cattrs
 from attrs import frozen
 
-from core_engine.contracts.component import Kind
+from core_engine.contracts.component import FolderOrName, Kind
 from core_engine.errors import PluginError
 from core_engine.host.registry import Registry
 from core_engine.recipe.nodes import Node, Problem, join
 from core_engine.recipe.schema import LossTerm
 from core_engine.recipe.slots import Choice, ComponentRef, Slot
+from core_engine.recipe.wording import describe_type, did_you_mean, error_text, hint
 
 T = TypeVar("T")
 
@@ -107,7 +107,9 @@ class Structurer:
             return self._path(located, value)
         if type(value) is cls:
             return value
-        raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}{_hint(located.node, cls)}")
+        raise self._fail(
+            located, f"expected {describe_type(cls)}, not {located.node.describe()}{hint(located.node, cls)}"
+        )
 
     def _number(self, located: Located, value: float) -> float:
         try:
@@ -134,8 +136,8 @@ class Structurer:
                 return option
         raise self._fail(
             located,
-            f"expected {_describe(cls)}, not {located.node.describe()}"
-            f"{_did_you_mean(value, [o for o in options if isinstance(o, str)])}",
+            f"expected {describe_type(cls)}, not {located.node.describe()}"
+            f"{did_you_mean(value, [o for o in options if isinstance(o, str)])}",
         )
 
     def _union(self, located: Located, cls: Any) -> Any:
@@ -151,18 +153,18 @@ class Structurer:
                 return self._structure(located, member)
             except InvalidError:
                 del self.problems[seen:]
-        raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}")
+        raise self._fail(located, f"expected {describe_type(cls)}, not {located.node.describe()}")
 
     # Containers
 
     def _sequence(self, located: Located, cls: Any) -> Any:
         items = located.node.value
         if not isinstance(items, list):
-            raise self._fail(located, f"expected {_describe(cls)}, not {located.node.describe()}")
+            raise self._fail(located, f"expected {describe_type(cls)}, not {located.node.describe()}")
         arguments = get_args(cls)
         fixed = get_origin(cls) is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis)
         if fixed and len(items) != len(arguments):
-            raise self._fail(located, f"expected {_describe(cls)}, not {len(items)} of them")
+            raise self._fail(located, f"expected {describe_type(cls)}, not {len(items)} of them")
         kinds = arguments if fixed else [arguments[0]] * len(items)
         values = self._each(
             lambda i=i, node=node, kind=kind: self._structure(located.child(node, i), kind)  # type: ignore[misc]
@@ -206,7 +208,7 @@ class Structurer:
         for key, node in entries.items():
             if key not in fields:
                 failed = True
-                what = f"unknown key{_did_you_mean(key, [*fields, *located.beside], 'known here')}"
+                what = f"unknown key{did_you_mean(key, [*fields, *located.beside], 'known here')}"
                 self._note(located, join(located.where, key), what, node)
         values: dict[str, Any] = {}
         for key, attribute in fields.items():
@@ -217,7 +219,7 @@ class Structurer:
                     failed = True
             elif attribute.default is attrs.NOTHING:
                 failed = True
-                self._note(located, join(located.where, key), f"missing; expected {_describe(attribute.type)}")
+                self._note(located, join(located.where, key), f"missing; expected {describe_type(attribute.type)}")
         if not failed:
             try:
                 return cls(**values)
@@ -231,7 +233,7 @@ class Structurer:
                 self._note(located, join(located.where, key), complaint, entries[key])
         if failed:
             raise InvalidError
-        raise self._fail(located, _text(construction_error)) from construction_error
+        raise self._fail(located, error_text(construction_error)) from construction_error
 
     # Slots
 
@@ -245,6 +247,10 @@ class Structurer:
                 if name not in mark.options:
                     raise self._unknown_type(located, name, mark.options)
                 return self._structure(Located(rest, located.where), mark.options[name])
+            if isinstance(mark, FolderOrName):
+                text = cast(str, self._structure(located, str))
+                looks_local = text.startswith((".", "~")) or Path(text).is_absolute()
+                return str(self._structure(located, Path)) if looks_local else text
         return self._structure(located, inner)
 
     def _component(self, located: Located, kind: Kind) -> ComponentRef:
@@ -278,7 +284,7 @@ class Structurer:
 
     def _unknown_type(self, located: Located, name: str, options: Iterable[str]) -> InvalidError:
         node = cast(dict[str, Node], located.node.value)["type"]
-        what = f"unknown type {name!r}{_did_you_mean(name, sorted(options), 'known')}"
+        what = f"unknown type {name!r}{did_you_mean(name, sorted(options), 'known')}"
         self._note(located, join(located.where, "type"), what, node)
         return InvalidError()
 
@@ -306,57 +312,11 @@ class Structurer:
         try:
             cast(Any, attribute.validator)(None, attribute, weight)
         except ValueError as error:
-            raise self._fail(Located(own["weight"], where), _text(error)) from error
+            raise self._fail(Located(own["weight"], where), error_text(error)) from error
         return weight
 
 
 _SCALARS = (bool, int, float, str, Path)
-
-_NAMES: dict[Any, str] = {
-    bool: "true or false",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    Path: "a path",
-    type(None): "null",
-}
-
-
-def _describe(cls: Any) -> str:
-    origin = get_origin(cls)
-    if cls in _NAMES:
-        return _NAMES[cls]
-    if origin is Annotated:
-        return "a mapping with a type"
-    if origin is Literal:
-        options = [str(option) for option in get_args(cls)]
-        return options[0] if len(options) == 1 else f"one of {', '.join(options)}"
-    if origin in (Union, types.UnionType):
-        return " or ".join(_describe(member) for member in get_args(cls))
-    if origin is tuple and Ellipsis not in get_args(cls):
-        return f"a list of {len(get_args(cls))} ({', '.join(_describe(a) for a in get_args(cls))})"
-    if origin in (list, tuple):
-        return "a list"
-    return "a mapping"
-
-
-def _hint(node: Node, cls: type[Any]) -> str:
-    value = node.value
-    if cls is str and isinstance(value, int | float):
-        return "; put it in quotes"
-    if cls is bool and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off", "true", "false"):
-        return "; write true or false, without quotes"
-    if cls in (int, float) and isinstance(value, str) and value.strip("+-").replace("_", "")[:1].isdigit():
-        return "; write a plain decimal number, without quotes"
-    return ""
-
-
-def _did_you_mean(word: object, options: Sequence[str], otherwise: str = "") -> str:
-    """The nearest option; where none is near, all of them after the words ``otherwise``, if any are given."""
-    close = difflib.get_close_matches(word, options, n=1) if isinstance(word, str) else []
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; {otherwise}: {', '.join(options) or 'nothing'}" if otherwise else ""
 
 
 def _complaint(attribute: attrs.Attribute[Any], value: Any, values: dict[str, Any]) -> str | None:
@@ -366,16 +326,10 @@ def _complaint(attribute: attrs.Attribute[Any], value: Any, values: dict[str, An
     try:
         attribute.validator(types.SimpleNamespace(**values), attribute, value)
     except (ValueError, TypeError) as error:
-        return _text(error)
+        return error_text(error)
     except Exception:  # it looks at more than the options that were given; the instance's own failure is reported
         return None
     return None
-
-
-def _text(error: Exception) -> str:
-    """attrs' validators put a message first and the objects it is about after it."""
-    text = str(error.args[0]) if error.args else ""
-    return text if text and isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
 
 
 def _has_origin(*origins: Any) -> Callable[[Any], bool]:

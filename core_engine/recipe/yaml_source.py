@@ -16,6 +16,7 @@ from core_engine.recipe.nodes import MAX_DEPTH, Mark, Node, Problem, Scalar, joi
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LINE_BREAK = re.compile("[\n\x85\u2028\u2029]")  # what PyYAML counts
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -74,7 +75,7 @@ def parse_yaml(text: str, source: str, folder: Path) -> tuple[Node | None, list[
     try:
         loader = _Loader(text)
     except ReaderError as error:
-        before = text[: error.position].split("\n")
+        before = _LINE_BREAK.split(text[: error.position])
         what = f"character {chr(error.character)!r} is not allowed; write it as an escape within double quotes"
         return invalid(len(before), len(before[-1]) + 1, what)
     try:

@@ -86,6 +86,7 @@ class Trainer:
     _saved_at: float = field(factory=time.monotonic, init=False)
     _monitor: Monitor = field(init=False)
     _trained: list[tuple[str, nn.Parameter]] = field(init=False)
+    _parameters: list[nn.Parameter] = field(init=False)
     _optimizer: torch.optim.Optimizer = field(init=False)
     _rates: RateSchedule = field(init=False)
     _has_gradient: Tensor = field(init=False)
@@ -96,7 +97,8 @@ class Trainer:
         self._trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
         if not self._trained:
             raise TrainingError("nothing to train: no parameter of the core requires a gradient")
-        self._optimizer = build_optimizer(self.options.optimizer, [p for _, p in self._trained])
+        self._parameters = [parameter for _, parameter in self._trained]
+        self._optimizer = build_optimizer(self.options.optimizer, self._parameters)
         self._rates = RateSchedule(self.options.schedule, total_steps(self.options, self.rows))
         device = self.rows.pairs.inputs.device
         self._has_gradient = torch.zeros(len(self._trained), dtype=torch.bool, device=device)
@@ -181,9 +183,9 @@ class Trainer:
         self._summed_rows += count
 
     def _update(self, note_gradients: bool) -> None:
-        parameters = [parameter for _, parameter in self._trained]
+        parameters = self._parameters
         if note_gradients:
-            self._note_gradients(parameters)
+            self._note_gradients()
         if self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
         rate = self.options.optimizer.lr * self._rates.factor(self.step - 1) * self._plateau.factor
@@ -192,11 +194,11 @@ class Trainer:
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
-    def _note_gradients(self, parameters: list[nn.Parameter]) -> None:
+    def _note_gradients(self) -> None:
         """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks
         busy.
         """
-        for index, parameter in enumerate(parameters):
+        for index, parameter in enumerate(self._parameters):
             if parameter.grad is not None:
                 self._has_gradient[index] |= parameter.grad.ne(0).any()
 
@@ -311,7 +313,8 @@ class Trainer:
 
 def total_steps(options: Train, rows: TrainingRows) -> int:
     """Optimiser steps of a whole run."""
-    if options.max_steps is not None:
+    if options.epochs is None and options.max_steps is not None:
         return options.max_steps
     epochs = range(options.epochs or DEFAULT_EPOCHS)
-    return sum(rows.steps(epoch, options.batch_size) for epoch in epochs)
+    steps = sum(rows.steps(epoch, options.batch_size) for epoch in epochs)
+    return steps if options.max_steps is None else min(steps, options.max_steps)

@@ -40,9 +40,10 @@ class StencilCell(nn.Module):
     ``gate_bias``       ``[C]``             0; only with ``update: gated``
     ==================  ==================  ==================================================================
 
-    An untrained cell thus leaves its state as it is, but for the noise; the first step of training moves
-    ``update_weight`` and ``update_bias`` only, the second one everything. Positions start wide, so that cells differ
-    from the start. Initial values are drawn on the CPU from a generator seeded by ``context.seed``.
+    An untrained cell thus leaves its state as it is, but for the noise, at any number of steps. The first step of
+    training moves ``update_weight`` and ``update_bias`` alone, the second every parameter, the third every value of each
+    (those that lead through channels which start empty come last). Positions start wide, so that cells differ from the
+    start. Initial values are drawn on the CPU from a generator seeded by ``context.seed``.
     """
 
     def __init__(self, spec: Stencil, context: KernelContext) -> None:

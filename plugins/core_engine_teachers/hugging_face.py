@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from core_engine import TeacherContext
+from core_engine import FolderOrName, TeacherContext
 from core_engine_teachers import hub, model_folder
 from core_engine_teachers.options import EncoderOptions
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class HuggingFace(EncoderOptions):
     """Any Hugging Face text encoder or decoder-only model, from a hub id or a local folder.
 
-    ``model``: a hub id such as ``distilbert-base-uncased``, or a folder; one relative to the working directory is
-    written ``./folder``, or just ``folder`` where it exists. ``revision``: branch, tag or commit of a hub id.
+    ``model``: a hub id such as ``distilbert-base-uncased``, or a folder, written ``./folder`` (in a
+    recipe, relative to its file) or as an absolute path. ``revision``: branch, tag or commit of a hub id.
     A model in the hub's local cache is used as it stands there; only one that is not there is downloaded.
     """
 
-    model: str = field(validator=min_len(1))
+    model: Annotated[str, FolderOrName()] = field(validator=min_len(1))
     revision: str | None = None
 
     def check(self) -> Iterator[tuple[str, str]]:

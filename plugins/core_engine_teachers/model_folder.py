@@ -36,8 +36,7 @@ _UNLIMITED = 1_000_000
 def as_folder(model: str) -> Path | None:
     """The folder that ``model`` means (it may not exist), or None where it is a hub id."""
     path = Path(model).expanduser()
-    looks_local = model.startswith((".", "~")) or "\\" in model or path.is_absolute()
-    return path if looks_local or path.is_dir() else None
+    return path if model.startswith((".", "~")) or path.is_absolute() else None
 
 
 def problem(folder: Path) -> str | None:

@@ -80,6 +80,22 @@ def test_unequal_dimensions(name: str, input_dim: int, target_dim: int) -> None:
     assert scores[1] > scores[0] + 0.1
 
 
+def test_unequal_dimensions_start_orthogonal() -> None:
+    for body in ADAPTERS.values():
+        for input_dim, target_dim in ((48, 20), (20, 48)):
+            first, again, other = (
+                body(input_dim, target_dim, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+            )
+            unit = F.normalize(normal(0, 5, input_dim))
+            if target_dim > input_dim:  # then lengths stay
+                torch.testing.assert_close(first(unit).norm(dim=1), torch.ones(5))
+            else:  # then the map reaches everywhere
+                matrix = first(torch.eye(input_dim))
+                torch.testing.assert_close(matrix.T @ matrix, torch.eye(target_dim))
+            assert torch.equal(first(unit), again(unit))
+            assert not torch.equal(first(unit), other(unit))
+
+
 def test_twenty_epochs_where_they_are_enough_steps() -> None:
     train, epochs = split(0, 256 * 16 - 1), []
 

@@ -10,6 +10,7 @@ from core_engine.data.pairs import Pairs
 from core_engine.errors import DataError
 from core_engine.evaluation.metrics import evaluate
 from core_engine.evaluation.names import METRICS, NEED_GROUPS, why_not_watch
+from core_engine.evaluation.retrieval import rank_of_target
 
 NAMES = [
     "cosine", "cosine_shuffled", "cosine_gap", "cosine_centred", "constant_cosine",
@@ -75,6 +76,21 @@ def test_the_same_target_text_is_one_candidate() -> None:
     ids = torch.tensor([5, 1, 5, 2, 5, 3])
     assert evaluate(targets, Pairs(targets, targets, ids))["recall@1"] == 1
     assert evaluate(targets, Pairs(targets, targets))["recall@1"] == pytest.approx(3 / 6)
+
+
+def test_retrieval_is_among_all_targets_and_within_the_group() -> None:
+    pairs = pairs_with_duplicates()
+    output = pairs.targets + 1.5 * pairs.inputs
+    scores = evaluate(output, pairs)
+    ids, relevant = pairs.target_ids.unique(return_inverse=True)
+    candidates = torch.stack([pairs.targets[pairs.target_ids == i][0] for i in ids])
+    everywhere = rank_of_target(output, candidates, relevant)
+    within = rank_of_target(output, candidates, relevant, pairs.group_ids)
+    assert scores["recall@10"] == pytest.approx(float((everywhere <= 10).double().mean()))
+    assert scores["mrr@10"] == pytest.approx(float(((everywhere <= 10) / everywhere).double().mean()))
+    assert scores["within_recall@1"] == pytest.approx(float((within == 1).double().mean()))
+    assert scores["within_mrr"] == pytest.approx(float((1 / within.double()).mean()))
+    assert scores["within_mrr"] > scores["mrr@10"] + 0.1
 
 
 def test_corpus_rows_are_candidates_of_no_group() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ LOOKS_LIKE_SOMETHING_ELSE = [
 ]
 
 texts = st.sampled_from(LOOKS_LIKE_SOMETHING_ELSE) | st.text(max_size=40)
+#: What a path can be: not empty, no NUL in it, and nobody's home.
+paths = texts.filter(lambda text: text != "" and "\0" not in text and not re.match("~[^/]", text))
 integers = st.integers(min_value=0, max_value=2**70 - 1)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 inners = st.fixed_dictionaries({}, optional={"a": integers, "b": texts})
@@ -37,7 +40,7 @@ probes = st.fixed_dictionaries(
         "count": integers,
         "factor": numbers.filter(lambda x: x > 0),
         "text": texts,
-        "path": (texts | st.none()).filter(lambda t: t is None or (t != "" and "\0" not in t and t[0] != "~")),
+        "path": st.none() | paths,
         "choice": st.sampled_from(["one", "two", 3]),
         "maybe": st.none() | numbers.map(abs),
         "pair": st.tuples(st.integers(), numbers),
@@ -59,10 +62,10 @@ recipes = st.builds(
             "seed": st.integers(min_value=0, max_value=2**63 - 1),
             "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True),
             "device": texts,
-            "output": texts.filter(lambda t: t != "" and "\0" not in t and t[0] != "~"),
+            "output": paths,
             "centre": st.booleans(),
             "teachers": st.dictionaries(
-                texts, st.fixed_dictionaries({"type": st.just("hf"), "model": texts.filter(bool)}), max_size=3
+                texts, st.fixed_dictionaries({"type": st.just("hf"), "model": paths}), max_size=3
             ),
             "requires": st.sampled_from([{}, {"core-engine": ">=0.0"}, {"Core_Engine": ""}, {"attrs": "!=1.0"}]),
             "mode": st.sampled_from(
