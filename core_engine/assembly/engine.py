@@ -50,7 +50,7 @@ from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
 from core_engine.training.rows import training_rows
-from core_engine.training.trainer import Outcome, Trainer, total_steps
+from core_engine.training.trainer import Outcome, Trainer, monitor_of, total_steps, trained_parameters
 
 log = structlog.get_logger("core_engine.run")
 
@@ -168,6 +168,9 @@ class Engine:
         rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
         criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
         criterion.to(device)
+        # Asked before there is a folder, so that a run that cannot start leaves none.
+        monitor_of(self.train, data.validation)
+        trained_parameters(self.core, criterion)
         if checkpoint is None:
             run_dir = new_run_dir(self.output, self.name)
             if self.recipe is not None:

@@ -50,9 +50,7 @@ def unfinished_run(output: Path, name: str) -> Path | None:
     runs = [
         path
         for path in output.glob(f"{name}-[0-9]*-[0-9]*")
-        if (path / LOCK_FILE).is_file()
-        and not (path / RESULT_FILE).exists()
-        and any((path / CHECKPOINTS).glob("step-*"))
+        if not (path / RESULT_FILE).exists() and any((path / CHECKPOINTS).glob("step-*"))
     ]
     return max(runs, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core_engine.data.noise import noise_std
 from core_engine.data.pairs import Pairs
+from core_engine.errors import DataError
 from core_engine.randomness import generator
 from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
 
@@ -66,6 +67,8 @@ def training_rows(
     std = noise_std(train.inputs, relative)
     if shuffle_targets:
         train = _shuffled(train, seed)
+    if isinstance(mode, Mixed) and extra is None:
+        raise DataError("mode mixed needs further rows to train on: give Splits its 'extra'")
     if extra is None or not isinstance(mode, Mixed):
         noise = torch.full((main, 1), std, device=train.inputs.device) if relative else None
         return TrainingRows(train, main, seed, noise)

@@ -92,11 +92,8 @@ class Trainer:
     _has_gradient: Tensor = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._monitor = Monitor(self.options.monitor, groups=self.validation.group_ids is not None)
-        named = [*self.core.named_parameters(), *self.criterion.named_parameters(prefix="loss")]
-        self._trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
-        if not self._trained:
-            raise TrainingError("nothing to train: no parameter of the core requires a gradient")
+        self._monitor = monitor_of(self.options, self.validation)
+        self._trained = trained_parameters(self.core, self.criterion)
         self._parameters = [parameter for _, parameter in self._trained]
         self._optimizer = build_optimizer(self.options.optimizer, self._parameters)
         self._rates = RateSchedule(self.options.schedule, total_steps(self.options, self.rows))
@@ -309,6 +306,19 @@ class Trainer:
             discard_after(self.checkpoints, self.step)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{checkpoint.path}: its training state does not fit this recipe: {error}") from error
+
+
+def monitor_of(options: Train, validation: Pairs) -> Monitor:
+    """The monitored metric. TrainingError where the validation rows will not have it."""
+    return Monitor(options.monitor, groups=validation.group_ids is not None)
+
+
+def trained_parameters(core: nn.Module, criterion: Criterion) -> list[tuple[str, nn.Parameter]]:
+    """The core's parameters, and the losses' under names that begin with ``loss``. TrainingError where the core has none."""
+    named = [(name, parameter) for name, parameter in core.named_parameters() if parameter.requires_grad]
+    if not named:
+        raise TrainingError("nothing to train: no parameter of the core requires a gradient")
+    return named + [(n, p) for n, p in criterion.named_parameters(prefix="loss") if p.requires_grad]
 
 
 def total_steps(options: Train, rows: TrainingRows) -> int:

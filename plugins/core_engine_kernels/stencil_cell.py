@@ -41,7 +41,7 @@ class StencilCell(nn.Module):
     ==================  ==================  ==================================================================
 
     An untrained cell thus leaves its state as it is, but for the noise, at any number of steps. The first step of
-    training moves ``update_weight`` and ``update_bias`` alone, the second every parameter, the third every value of each
+    training moves ``update_weight`` and ``update_bias`` alone, the second every parameter, the third every value of it
     (those that lead through channels which start empty come last). Positions start wide, so that cells differ from the
     start. Initial values are drawn on the CPU from a generator seeded by ``context.seed``.
     """

@@ -12,6 +12,7 @@ from core_engine import CellLoop, EmbeddingProcessor, KernelContext, ReshapeCont
 from core_engine.errors import DataError, EngineError
 
 SIZE = (2, 2, 2)
+LINEAR = Linear(channels=2)
 
 
 class Recorder(nn.Module):
@@ -29,7 +30,7 @@ class Recorder(nn.Module):
 
 def processor(
     kernel: nn.Module | None = None,
-    reshape: Any = Linear(channels=2),
+    reshape: Any = LINEAR,
     input_dim: int = 13,
     output_dim: int = 13,
     channels: int = 4,
@@ -225,7 +226,7 @@ def test_a_kernel_that_returns_no_state_is_named() -> None:
 def test_parts_that_do_not_fit_together() -> None:
     with pytest.raises(EngineError, match="2 channels, and the lattice has 1"):
         processor(Recorder(), channels=1)
-    with pytest.raises(EngineError, match="kernel must be an nn.Module, not function"):
+    with pytest.raises(EngineError, match=r"kernel must be an nn\.Module, not function"):
         processor(lambda *given: given[0])  # type: ignore[arg-type]
     built = Linear(channels=2).build(ReshapeContext(13, 13, SIZE, seed=0))
     with pytest.raises(EngineError, match="at least one step, not 0"):

@@ -1,0 +1,214 @@
+"""The engine in Python: own parts, lifecycle hooks, resuming, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from core_engine_reshapes import Linear
+from torch import Tensor, nn
+
+from core_engine import (
+    CellLoop,
+    EmbeddingProcessor,
+    Engine,
+    Pairs,
+    ReshapeContext,
+    Splits,
+    Train,
+    hookimpl,
+    load_core,
+)
+from core_engine.errors import CheckpointError, DataError, EngineError, OutputError, TrainingError
+from core_engine.host.host import PluginHost
+from core_engine.host.registry import Provider
+from core_engine.recipe.schema import Mixed
+
+DIM = 12
+
+
+def task(count: int, seed: int) -> Pairs:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(count, DIM, generator=generator) + 2
+    return Pairs(inputs, 1 - inputs, group_ids=torch.arange(count) // 4)
+
+
+def splits() -> Splits:
+    return Splits(train=task(200, 0), validation=task(40, 1), test=task(40, 2))
+
+
+class Cell(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3 * channels, channels)
+
+    def forward(self, state: Tensor, drive: Tensor) -> Tensor:
+        around = [torch.roll(state, 1, dims=axis) for axis in (1, 2)]
+        return state + self.inner(torch.cat([state, *around], -1))
+
+
+def loss(output: Tensor, target: Tensor, batch: object) -> Tensor:
+    return (output - target).square().mean()
+
+
+def own_core(seed: int = 0) -> EmbeddingProcessor:
+    size = (2, 3, 1)
+    torch.manual_seed(seed)
+    reshape = Linear(channels=2).build(ReshapeContext(DIM, DIM, size, seed=0))
+    return EmbeddingProcessor(
+        reshape=reshape, kernel=CellLoop(Cell(4)), input_dim=DIM, output_dim=DIM, size=size, channels=4, steps=4
+    )
+
+
+def engine(tmp_path: Path, **changes: Any) -> Engine:
+    options: dict[str, Any] = {
+        "data": splits(),
+        "core": own_core(),
+        "loss": loss,
+        "train": Train(epochs=20, batch_size=20),
+        "output": tmp_path,
+        "baselines": ["identity", "ridge"],
+        **changes,
+    }
+    return Engine(**options)
+
+
+def test_own_parts_train_and_are_scored(tmp_path: Path) -> None:
+    result = engine(tmp_path).run()
+    assert result is not None
+    assert result.test["cosine_centred"] > result.untrained["cosine_centred"] + 0.2
+    assert result.baselines["ridge"]["cosine"] == pytest.approx(1.0, abs=1e-3)
+    assert json.loads((result.run_dir / "result.json").read_text())["test"] == result.test
+    with pytest.raises(CheckpointError, match="no run folder made from a recipe"):
+        load_core(result.run_dir)
+
+
+def test_any_module_can_be_the_core(tmp_path: Path) -> None:
+    result = engine(tmp_path, core=nn.Linear(DIM, DIM)).run()
+    assert result is not None
+    assert result.test["cosine"] > result.untrained["cosine"]
+
+
+def test_the_data_given_are_left_as_they_are(tmp_path: Path) -> None:
+    data = splits()
+    before = data.train.inputs.clone()
+    engine(tmp_path, data=data, control="shuffled_targets").run()
+    assert torch.equal(data.train.inputs, before)
+    assert torch.equal(data.train.targets, splits().train.targets)
+
+
+def test_dimensions_may_differ_between_both_sides(tmp_path: Path) -> None:
+    def half(pairs: Pairs) -> Pairs:
+        return Pairs(pairs.inputs, pairs.targets[:, : DIM // 2], group_ids=pairs.group_ids)
+
+    data = splits()
+    data = Splits(half(data.train), half(data.validation), half(data.test))
+    result = engine(tmp_path, data=data, core=nn.Linear(DIM, DIM // 2)).run()
+    assert result is not None
+    assert set(result.baselines) == {"ridge"}
+    assert "identity" in result.baselines_left_out
+
+
+class Witness:
+    """A plugin that notes every lifecycle hook: on_run_start, on_step_end, on_evaluation, on_checkpoint, on_run_end."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    @hookimpl
+    def on_run_start(self, run: Any) -> None:
+        self.seen.append(("start", run.total_steps))
+
+    @hookimpl
+    def on_step_end(self, step: int) -> None:
+        self.seen.append(("step", step))
+
+    @hookimpl
+    def on_evaluation(self, step: int, metrics: Any) -> None:
+        self.seen.append(("evaluation", step, "mrr@10" in metrics))
+
+    @hookimpl
+    def on_checkpoint(self, step: int, path: Path) -> None:
+        self.seen.append(("checkpoint", step, (path / "checkpoint.json").is_file()))
+
+    @hookimpl
+    def on_run_end(self, run: Any, result: Any) -> None:
+        self.seen.append(("end", result["run_dir"] == str(run.run_dir)))
+
+
+def test_lifecycle_hooks_are_called_in_order(tmp_path: Path) -> None:
+    host, witness = PluginHost(), Witness()
+    host.register(witness, Provider("witness", "tests", "0"))
+    engine(tmp_path, host=host, train=Train(epochs=1, batch_size=100)).run()
+    assert witness.seen == [
+        ("start", 2),
+        ("step", 1),
+        ("step", 2),
+        ("evaluation", 2, True),
+        ("checkpoint", 2, True),
+        ("end", True),
+    ]
+
+
+def test_a_hook_that_fails_stops_the_run(tmp_path: Path) -> None:
+    class Failing:
+        @hookimpl
+        def on_step_end(self, step: int) -> None:
+            if step == 3:
+                raise RuntimeError("the plugin's own trouble")
+
+    host = PluginHost()
+    host.register(Failing(), Provider("failing", "tests", "0"))
+    with pytest.raises(RuntimeError, match="the plugin's own trouble"):
+        engine(tmp_path, host=host).run()
+
+
+def test_a_stopped_run_resumes_to_the_same_figures(tmp_path: Path) -> None:
+    straight = engine(tmp_path / "straight").run()
+    assert engine(tmp_path / "broken").run(should_stop=lambda step: step == 33) is None
+    resumed = engine(tmp_path / "broken", core=own_core(seed=5)).run(resume="auto")
+    assert straight is not None
+    assert resumed is not None
+    assert resumed.test == straight.test
+    assert resumed.steps == straight.steps
+
+
+def test_other_data_cannot_be_resumed_with(tmp_path: Path) -> None:
+    engine(tmp_path).run(should_stop=lambda step: step == 5)
+    changed = splits()
+    changed.train.inputs[3, 2] += 1
+    with pytest.raises(CheckpointError, match="the training data are not those"):
+        engine(tmp_path, data=changed).run(resume="auto")
+
+
+def test_another_architecture_cannot_be_resumed_with(tmp_path: Path) -> None:
+    engine(tmp_path).run(should_stop=lambda step: step == 5)
+    with pytest.raises(CheckpointError, match="another architecture"):
+        engine(tmp_path, core=nn.Linear(DIM, DIM)).run(resume="auto")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"train": Train(monitor="accuracy")}, TrainingError, "there is no metric 'accuracy'"),
+        ({"control": "frozen_lattice", "core": nn.Linear(DIM, DIM)}, TrainingError, "needs an EmbeddingProcessor"),
+        ({"control": "frozen_lattice"}, TrainingError, "nothing to train"),
+        ({"device": "abacus"}, EngineError, "device 'abacus' cannot be used"),
+        ({"mode": Mixed()}, DataError, "mixed"),
+    ],
+)
+def test_what_cannot_run_is_refused_and_leaves_no_folder(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        engine(tmp_path, **changes).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="no run folder can be made"):
+        engine(tmp_path, output=tmp_path / "file").run()
