@@ -1,4 +1,6 @@
-"""Random streams keyed by what they are for, never the global generator: a resumed run draws what it would have drawn."""
+"""Random streams keyed by what they are for, never the global generator: a resumed run draws what it would have
+drawn.
+"""
 
 from __future__ import annotations
 

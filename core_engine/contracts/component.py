@@ -27,13 +27,12 @@ class Kind(StrEnum):
         return {"loss": "losses"}.get(self.value, f"{self.value}s")
 
 
-
 @frozen
 class FolderOrName:
     """Annotation of an option that is a folder or a name: ``Annotated[str, FolderOrName()]``.
 
-    A value that begins with ``.``, ``~`` or the root is a folder, and is resolved like every path in a recipe: relative to the
-    file it is written in. Anything else is left as it is.
+    A value that begins with ``.``, ``~`` or the root is a folder, and is resolved like every path in a recipe:
+    relative to the file it is written in. Anything else is left as it is.
     """
 
 

@@ -93,8 +93,8 @@ def normal(
     return noise[:, :elements].reshape(shape).to(dtype)
 
 
-# An operator of its own, so that torch.compile leaves the integers alone: it takes their arithmetic for that of indices,
-# which never wraps.
+# An operator of its own, so that torch.compile leaves the integers alone: it takes their arithmetic for that of
+# indices, which never wraps.
 @torch.library.custom_op(
     "core_engine::box_muller",
     mutates_args=(),

@@ -314,7 +314,9 @@ def monitor_of(options: Train, validation: Pairs) -> Monitor:
 
 
 def trained_parameters(core: nn.Module, criterion: Criterion) -> list[tuple[str, nn.Parameter]]:
-    """The core's parameters, and the losses' under names that begin with ``loss``. TrainingError where the core has none."""
+    """The core's parameters, and the losses' under names that begin with ``loss``. TrainingError where the core has
+    none.
+    """
     named = [(name, parameter) for name, parameter in core.named_parameters() if parameter.requires_grad]
     if not named:
         raise TrainingError("nothing to train: no parameter of the core requires a gradient")

@@ -18,9 +18,9 @@ class Embeddings:
     - ``.npy``: ``inputs`` and, for pairs, ``targets`` are files of one array each.
     - ``.safetensors``: ``inputs`` is a file with a tensor named ``inputs`` and, for pairs, one named ``targets``.
 
-    Arrays are ``[rows, dimensions]`` of float16, bfloat16 (``.safetensors`` only), float32 or float64, and are given out as
-    float32. They are mapped, not loaded. ``groups``: a ``.txt`` file with the name of each row's group on a line of its
-    own.
+    Arrays are ``[rows, dimensions]`` of float16, bfloat16 (``.safetensors`` only), float32 or float64, and are given
+    out as float32. They are mapped, not loaded. ``groups``: a ``.txt`` file with the name of each row's group on a
+    line of its own.
     """
 
     inputs: Path

@@ -46,7 +46,7 @@ def test_the_run_folder_is_complete(finished_run: dict[str, Any]) -> None:
     assert (run_dir / "curves.png").read_bytes().startswith(b"\x89PNG")
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "evaluation"] == [1, 2, 3]
-    assert not [path for path in run_dir.rglob(".*")], "nothing half-written is left"
+    assert list(run_dir.rglob(".*")) == [], "nothing half-written is left"
 
 
 def test_the_lock_runs_as_it_stands(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
@@ -70,7 +70,9 @@ def test_quiet_says_nothing_on_stderr(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_at_a_step_and_the_run_goes_on_bit_for_bit(cli: Cli, number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_stops_at_a_step_and_the_run_goes_on_bit_for_bit(
+    cli: Cli, number: signal.Signals, tmp_path: Path
+) -> None:
     recipe = tmp_path / "noisy.yaml"
     recipe.write_text(
         f"extends: {ROOT / 'configs/autoencoder.yaml'}\n"
@@ -94,7 +96,9 @@ def test_a_signal_stops_at_a_step_and_the_run_goes_on_bit_for_bit(cli: Cli, numb
     assert Path(resumed["run_dir"]).name == stopped.name
     straight = json.loads(cli("run", recipe, "--json", cwd=tmp_path).stdout)
     assert resumed["test"] == straight["test"]
-    cores = [next(Path(r["run_dir"]).glob("checkpoints/best-*/core.safetensors")).read_bytes() for r in (resumed, straight)]
+    cores = [
+        next(Path(r["run_dir"]).glob("checkpoints/best-*/core.safetensors")).read_bytes() for r in (resumed, straight)
+    ]
     assert cores[0] == cores[1]
 
 

@@ -40,7 +40,9 @@ def test_apply_gives_what_load_core_gives(cli: Cli, finished_run: dict[str, Any]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npy", "texts.txt", "twice.safetensors"]
 
 
-def test_evaluate_scores_other_data_with_what_apply_gives(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
+def test_evaluate_scores_other_data_with_what_apply_gives(
+    cli: Cli, finished_run: dict[str, Any], tmp_path: Path
+) -> None:
     other = rows(60)
     (tmp_path / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in other))
     scores = json.loads(cli("evaluate", finished_run["run_dir"], "--data", tmp_path / "other.jsonl", "--json").stdout)
@@ -77,7 +79,10 @@ def test_batch_and_container_make_no_difference(finished_run: dict[str, Any]) ->
     [
         (lambda run: (run / "recipe.lock.yaml").unlink(), "no run folder made from a recipe"),
         (lambda run: shutil.rmtree(run / "checkpoints"), "no whole best checkpoint"),
-        (lambda run: next(run.glob("checkpoints/best-*/core.safetensors")).write_bytes(b"x"), "no whole best checkpoint"),
+        (
+            lambda run: next(run.glob("checkpoints/best-*/core.safetensors")).write_bytes(b"x"),
+            "no whole best checkpoint",
+        ),
         (
             lambda run: (run / "recipe.lock.yaml").write_text(
                 (run / "recipe.lock.yaml").read_text().replace("hidden: 128", "hidden: 64")

@@ -1,4 +1,6 @@
-"""Every recipe in configs/ is valid, and those on the shipped pairs run as they stand. (tests/acceptance runs the others.)"""
+"""Every recipe in configs/ is valid, and those on the shipped pairs run as they stand. (tests/acceptance runs the
+others.)
+"""
 
 from __future__ import annotations
 

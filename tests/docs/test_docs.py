@@ -13,16 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def blocks(name: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.S | re.M)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "index"),
-    [
-        (name, index)
-        for name in ("docs/python.md", "docs/plugins.md")
-        for index, _ in enumerate(blocks(name, "python"))
-    ],
+    [(name, index) for name in ("docs/python.md", "docs/plugins.md") for index, _ in enumerate(blocks(name, "python"))],
 )
 def test_python_code_runs(name: str, index: int, tmp_path: Path) -> None:
     code = blocks(name, "python")[index].replace('"configs/', f'"{ROOT}/configs/')

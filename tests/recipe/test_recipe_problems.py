@@ -144,7 +144,6 @@ def test_two_options_of_one_class(problems: Problems, minimal: str) -> None:
 @pytest.mark.parametrize(
     ("section", "problem"),
     [
-        ("train: {epochs: 1, max_steps: 2}", "train: epochs and max_steps are both given; keep one of them"),
         ("train: {batch_size: 10, accumulate: 3}", "train: batch_size 10 is not a multiple of accumulate 3"),
         (
             "train: {monitor: accuracy}",
