@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from core_engine import EmbeddingProcessor, KernelContext, Pairs, ReshapeContext, RunInfo, Train
 from core_engine.randomness import derive_seed
-from core_engine.recipe.schema import Cosine, Dialogue
+from core_engine.recipe.modes import Dialogue
+from core_engine.recipe.training import Cosine
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.rows import training_rows

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core_engine.core.processor import EmbeddingProcessor
     from core_engine.data.pairs import Pairs
     from core_engine.data.prepare import Splits
-    from core_engine.recipe.schema import Train
+    from core_engine.recipe.training import Train
     from core_engine.run.result import Result
     from core_engine.teaching.embed import embed
 
@@ -40,7 +40,7 @@ _LAZY = {
     "Pairs": "core_engine.data.pairs",
     "Result": "core_engine.run.result",
     "Splits": "core_engine.data.prepare",
-    "Train": "core_engine.recipe.schema",
+    "Train": "core_engine.recipe.training",
     "TrainedCore": "core_engine.assembly.trained",
     "embed": "core_engine.teaching.embed",
     "load_core": "core_engine.assembly.trained",

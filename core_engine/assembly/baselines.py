@@ -10,6 +10,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from core_engine.contracts.metrics import METRICS
 from core_engine.contracts.objects import Loss
 from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
@@ -17,8 +18,7 @@ from core_engine.data.prepare import Splits
 from core_engine.evaluation.adapters import ADAPTERS, train_adapter
 from core_engine.evaluation.baselines import BASELINES, why_left_out
 from core_engine.evaluation.metrics import evaluate
-from core_engine.evaluation.names import METRICS
-from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.training.inference import apply_core
 
 log = structlog.get_logger("core_engine.evaluation")

@@ -34,7 +34,9 @@ from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.lock import recipe_to_yaml
-from core_engine.recipe.schema import BASELINES, Autoencoder, Dialogue, Mixed, Recipe, Split, Train
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.schema import BASELINES, Recipe, Split
+from core_engine.recipe.training import Train
 from core_engine.run.curves import draw_curves
 from core_engine.run.folder import (
     CHECKPOINTS,
@@ -49,8 +51,9 @@ from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
+from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.rows import training_rows
-from core_engine.training.trainer import Outcome, Trainer, monitor_of, total_steps, trained_parameters
+from core_engine.training.trainer import Outcome, Trainer
 
 log = structlog.get_logger("core_engine.run")
 

@@ -9,7 +9,7 @@ import torch
 
 from core_engine.data.noise import with_noise
 from core_engine.data.prepare import Splits
-from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
 
 def on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, device: torch.device) -> Splits:

@@ -18,7 +18,8 @@ from core_engine.data.prepare import prepare_held_out
 from core_engine.errors import DataError
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
-from core_engine.recipe.schema import Autoencoder, Recipe
+from core_engine.recipe.modes import Autoencoder
+from core_engine.recipe.schema import Recipe
 
 
 def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import attrs
 
 from core_engine.contracts.data import Example
 from core_engine.errors import DataError
-from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
 
 def held_out_rows(rows: list[Example], mode: Autoencoder | Dialogue | Mixed, part: str) -> list[Example]:

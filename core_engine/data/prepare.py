@@ -18,7 +18,8 @@ from core_engine.data.pairs import Pairs
 from core_engine.data.read import read_examples
 from core_engine.data.split import require_disjoint, split_by_group
 from core_engine.errors import DataError
-from core_engine.recipe.schema import Autoencoder, Dialogue, Filters, Mixed, Split
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.schema import Filters, Split
 
 Embed = Callable[[Sequence[str]], Tensor]
 log = structlog.get_logger("core_engine.data")

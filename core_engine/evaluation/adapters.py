@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core_engine.contracts.metrics import METRICS, why_not_watch
 from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
 from core_engine.evaluation.metrics import evaluate
-from core_engine.evaluation.names import METRICS, why_not_watch
 
 log = structlog.get_logger("core_engine.evaluation")
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from core_engine.contracts.contexts import ReshapeContext
-from core_engine.evaluation.names import METRICS
+from core_engine.contracts.metrics import METRICS
 from core_engine.recipe.compose import find
 from core_engine.recipe.nodes import Mark, Node, Problem, join
 from core_engine.recipe.schema import LossTerm, Recipe

@@ -8,8 +8,10 @@ from typing import Any
 import attrs
 import yaml
 
-from core_engine.recipe.schema import MODES, OPTIMIZERS, SCHEDULES, LossTerm, Recipe
+from core_engine.recipe.modes import MODES
+from core_engine.recipe.schema import LossTerm, Recipe
 from core_engine.recipe.slots import ComponentRef
+from core_engine.recipe.training import OPTIMIZERS, SCHEDULES
 from core_engine.recipe.yaml_source import resolve
 
 _CHOSEN = {cls: name for options in (MODES, OPTIMIZERS, SCHEDULES) for name, cls in options.items()}

@@ -9,7 +9,7 @@ import torch
 from attrs import define, frozen
 from torch import nn
 
-from core_engine.recipe.schema import SGD, Adam, AdamW, Constant, Cosine, Plateau
+from core_engine.recipe.training import SGD, Adam, AdamW, Constant, Cosine, Plateau
 
 
 def build_optimizer(options: AdamW | Adam | SGD, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

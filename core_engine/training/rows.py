@@ -12,7 +12,7 @@ from core_engine.data.noise import noise_std
 from core_engine.data.pairs import Pairs
 from core_engine.errors import DataError
 from core_engine.randomness import generator
-from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
 
 @frozen(eq=False)

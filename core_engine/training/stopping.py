@@ -6,9 +6,9 @@ import math
 
 from attrs import define, frozen
 
+from core_engine.contracts.metrics import METRICS, why_not_watch
 from core_engine.errors import TrainingError
-from core_engine.evaluation.names import METRICS, why_not_watch
-from core_engine.recipe.schema import EarlyStopping
+from core_engine.recipe.training import EarlyStopping
 
 
 @frozen

@@ -20,9 +20,8 @@ from core_engine.contracts.objects import Batch, Record
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.errors import CheckpointError, TrainingError
-from core_engine.evaluation.metrics import evaluate
 from core_engine.randomness import derive_seed, generator
-from core_engine.recipe.schema import Train
+from core_engine.recipe.training import Train
 from core_engine.training.checkpoint import (
     Checkpoint,
     discard_after,
@@ -33,14 +32,13 @@ from core_engine.training.checkpoint import (
 )
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
-from core_engine.training.inference import apply_core
 from core_engine.training.optim import PlateauState, RateSchedule, build_optimizer
+from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.rows import TrainingRows
 from core_engine.training.stopping import Monitor, Progress
+from core_engine.training.validation import score_validation
 
 log = structlog.get_logger("core_engine.training")
-
-DEFAULT_EPOCHS = 10
 
 
 @frozen
@@ -221,8 +219,7 @@ class Trainer:
         return self._evaluate()
 
     def _evaluate(self) -> str | None:
-        output = apply_core(self.core, self.validation.inputs)
-        values = {"loss": self._validation_loss(output), **evaluate(output, self.validation)}
+        values = score_validation(self.core, self.criterion, self.validation, self.options.batch_size, self.seed)
         self._record("evaluation", values)
         best = self._progress.best_step
         reason = self._progress.update(
@@ -236,18 +233,6 @@ class Trainer:
             )
             self.events.checkpoint(self.step, path)
         return reason
-
-    def _validation_loss(self, output: Tensor) -> float:
-        """The criterion over the validation rows, in training-size batches of one fixed order."""
-        pairs = self.validation
-        order = torch.randperm(len(pairs), generator=generator(self.seed, "validation")).to(output.device)
-        group_ids = pairs.group_ids if pairs.group_ids is not None else torch.arange(len(pairs), device=output.device)
-        total = torch.zeros((), device=output.device)
-        with torch.no_grad():
-            for rows in order.split(self.options.batch_size):
-                batch = Batch(rows, pairs.inputs[rows], pairs.target_ids[rows], group_ids[rows], self.epoch)
-                total += self.criterion(output[rows], pairs.targets[rows], batch)[0] * len(rows)
-        return float(total) / len(pairs)
 
     def _record(self, kind: Literal["train", "evaluation"], values: dict[str, float]) -> None:
         record = Record(kind, self.step, self.epoch, values)
@@ -306,27 +291,3 @@ class Trainer:
             discard_after(self.checkpoints, self.step)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{checkpoint.path}: its training state does not fit this recipe: {error}") from error
-
-
-def monitor_of(options: Train, validation: Pairs) -> Monitor:
-    """The monitored metric. TrainingError where the validation rows will not have it."""
-    return Monitor(options.monitor, groups=validation.group_ids is not None)
-
-
-def trained_parameters(core: nn.Module, criterion: Criterion) -> list[tuple[str, nn.Parameter]]:
-    """The core's parameters, and the losses' under names that begin with ``loss``. TrainingError where the core has
-    none.
-    """
-    named = [(name, parameter) for name, parameter in core.named_parameters() if parameter.requires_grad]
-    if not named:
-        raise TrainingError("nothing to train: no parameter of the core requires a gradient")
-    return named + [(n, p) for n, p in criterion.named_parameters(prefix="loss") if p.requires_grad]
-
-
-def total_steps(options: Train, rows: TrainingRows) -> int:
-    """Optimiser steps of a whole run."""
-    if options.epochs is None and options.max_steps is not None:
-        return options.max_steps
-    epochs = range(options.epochs or DEFAULT_EPOCHS)
-    steps = sum(rows.steps(epoch, options.batch_size) for epoch in epochs)
-    return steps if options.max_steps is None else min(steps, options.max_steps)

@@ -25,7 +25,7 @@ from core_engine import (
 from core_engine.errors import CheckpointError, DataError, EngineError, OutputError, TrainingError
 from core_engine.host.host import PluginHost
 from core_engine.host.registry import Provider
-from core_engine.recipe.schema import Mixed
+from core_engine.recipe.modes import Mixed
 
 DIM = 12
 

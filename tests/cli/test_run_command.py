@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core_engine.evaluation.names import METRICS
+from core_engine.contracts.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "configs/quickstart.yaml"

@@ -150,6 +150,16 @@ def test_float64_and_autocast() -> None:
     assert 1e-5 < (mixed - double).norm() / double.norm() < 2e-2
 
 
+def test_the_state_is_float32_under_autocast_whatever_the_reshape_computes_in() -> None:
+    kernel = Recorder()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        core = processor(kernel, reshape=Projection(channels=2))
+        assert core.reshape.to_lattice(rows(2, 13)).dtype == torch.bfloat16
+        core(rows(2, 13))
+    state, drive, *_ = kernel.calls[0]
+    assert (state.dtype, drive.dtype) == (torch.float32, torch.float32)
+
+
 def test_embeddings_of_another_dtype_are_taken() -> None:
     core = processor()
     for dtype in (torch.float16, torch.bfloat16, torch.float64):

@@ -12,7 +12,8 @@ from torch import Tensor
 from core_engine import Example
 from core_engine.data.prepare import Sources, Splits, prepare
 from core_engine.errors import DataError
-from core_engine.recipe.schema import Autoencoder, Dialogue, Filters, Mixed, Split
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.schema import Filters, Split
 
 
 @frozen

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from structlog.testing import capture_logs
 from torch import Tensor
 
+from core_engine.contracts.metrics import METRICS, NEED_GROUPS, why_not_watch
 from core_engine.data.pairs import Pairs
 from core_engine.errors import DataError
 from core_engine.evaluation.metrics import evaluate
-from core_engine.evaluation.names import METRICS, NEED_GROUPS, why_not_watch
 from core_engine.evaluation.retrieval import rank_of_target
 
 NAMES = [

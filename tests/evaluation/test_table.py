@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from rich.table import Table
 
-from core_engine.evaluation.names import METRICS
+from core_engine.contracts.metrics import METRICS
 from core_engine.evaluation.table import render
 
 

@@ -24,7 +24,9 @@ class Thing:
     """A thing with everything that any kind asks for."""
 
     def embedding_dim(self) -> int | None: ...
-    def lattice_channels(self, context: Any) -> int: ...
+    def lattice_channels(self, context: Any) -> int:
+        return 1
+
     def build(self, context: Any) -> None: ...
 
 
@@ -200,3 +202,15 @@ def test_a_disabled_name_that_nothing_has() -> None:
         PluginError, match="cannot disable no_such: no such plugin is installed; installed: core_engine"
     ):
         PluginHost.discover(["no_such", "core_engine_losses"])
+
+
+def test_leftovers_of_a_distribution_are_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leftover = tmp_path / "gone-1.0.dist-info"
+    leftover.mkdir()
+    (leftover / "entry_points.txt").write_text("[core_engine.plugins]\ngone = gone_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    host = PluginHost.discover()
+    assert [(failed.provider, failed.reason) for failed in host.failed] == [
+        (Provider("gone", "unknown", "0"), "ModuleNotFoundError: No module named 'gone_module'")
+    ]
+    assert "cosine" in host.registry.names(Kind.LOSS)

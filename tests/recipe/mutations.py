@@ -171,10 +171,11 @@ def _compare(node: yaml.Node, value: Any, where: str) -> None:
         for index, item in enumerate(node.value):
             _compare(item, value[index], f"{where}[{index}]")
     else:
+        assert isinstance(node, yaml.ScalarNode)
         assert _means(node, value), f"{where}: {node.value!r} was taken for {value!r}"
 
 
-def _means(node: yaml.Node, value: Any) -> bool:
+def _means(node: yaml.ScalarNode, value: Any) -> bool:
     written: str = node.value
     plain = node.style is None
     if isinstance(value, bool):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import probe_plugin
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +116,14 @@ def test_loading_the_lock_gives_an_equal_recipe(recipe: dict[str, Any], tmp_path
     again = load_recipe(file, (), host, check=False).recipe
     assert again == loaded
     assert repr(again) == repr(loaded), "equal numbers may be of another type, or zero of another sign"
+
+
+@pytest.mark.parametrize("text", LOOKS_LIKE_SOMETHING_ELSE)
+def test_text_stays_what_it_is(load: Load, text: str) -> None:
+    recipe = probe_plugin.recipe(text=text, many=[text, "x"], table={text: 1.0})
+    loaded = load_recipe(escaped(recipe), (), probe_plugin.bundled_and_probe()).recipe
+    assert loaded.loss[0].loss.config.text == text
+    assert load(recipe_to_yaml(attrs.evolve(loaded, name="r"))).recipe == attrs.evolve(loaded, name="r")
 
 
 def test_a_lock_is_the_same_from_anywhere(

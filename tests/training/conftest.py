@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from core_engine import Pairs, RunInfo, Train
-from core_engine.recipe.schema import Autoencoder, Cosine, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.training import Cosine
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.rows import training_rows

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_engine.recipe.schema import SGD, Adam, AdamW, Constant, Cosine, Plateau
+from core_engine.recipe.training import SGD, Adam, AdamW, Constant, Cosine, Plateau
 from core_engine.training.optim import PlateauState, RateSchedule, build_optimizer
 
 

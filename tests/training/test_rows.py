@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core_engine import Pairs
 from core_engine.data.noise import with_noise
-from core_engine.recipe.schema import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.training.rows import training_rows
 
 

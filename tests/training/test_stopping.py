@@ -5,7 +5,7 @@ import math
 import pytest
 
 from core_engine.errors import TrainingError
-from core_engine.recipe.schema import EarlyStopping
+from core_engine.recipe.training import EarlyStopping
 from core_engine.training.stopping import Monitor, Progress
 
 

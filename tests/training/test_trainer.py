@@ -9,7 +9,8 @@ from torch import nn
 
 from core_engine import Pairs
 from core_engine.errors import TrainingError
-from core_engine.recipe.schema import SGD, Autoencoder, Checkpoints, Constant, EarlyStopping, Mixed
+from core_engine.recipe.modes import Autoencoder, Mixed
+from core_engine.recipe.training import SGD, Checkpoints, Constant, EarlyStopping
 from core_engine.training.checkpoint import newest_checkpoint
 from core_engine.training.trainer import Trainer
 
