@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import probe_plugin
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core_engine.host.host import PluginHost
@@ -103,7 +103,7 @@ def escaped(value: Any) -> Any:
     return value.replace("${", "$${") if isinstance(value, str) else value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(recipe=recipes)
 def test_loading_the_lock_gives_an_equal_recipe(recipe: dict[str, Any], tmp_path_factory: Any) -> None:
     host = probe_plugin.bundled_and_probe()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from mutations import Tree, assert_nothing_is_lost, assert_readable, grow, places, raw_values, render, unknown_keys
 from probe_plugin import bundled_and_probe
@@ -110,7 +110,8 @@ RECIPES: list[Tree] = [
 #: Values that are right in many places.
 ORDINARY = ["1", "2", "0.5", "4.0", "true", "false", "null", "x", '"2"', "[]", "cpu", "recall@1", "all", "texts.txt"]
 trees = st.sampled_from(RECIPES).map(copy.deepcopy)
-quick = settings(deadline=None)
+#: A busy machine is no fault of the recipe's.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -175,7 +176,7 @@ def test_the_recipes_themselves_are_valid(tree: Tree) -> None:
     assert_nothing_is_lost(render(tree), lock)
 
 
-@settings(quick, max_examples=900)
+@settings(patient, max_examples=900)
 @given(data=st.data(), tree=trees)
 def test_damaged_recipes(data: st.DataObject, tree: Tree) -> None:
     text = ""
@@ -193,7 +194,7 @@ def test_damaged_recipes(data: st.DataObject, tree: Tree) -> None:
         assert_nothing_is_lost(text, lock)
 
 
-@settings(quick, max_examples=500)
+@settings(patient, max_examples=500)
 @given(data=st.data(), tree=trees)
 def test_damaged_text(data: st.DataObject, tree: Tree) -> None:
     text = render(tree)
@@ -222,7 +223,7 @@ def closed_values(tree: Tree | str) -> list[Tree]:
     return [] if isinstance(tree, str) else [m for _, item in tree.entries for m in closed(item)]
 
 
-@settings(quick, max_examples=400)
+@settings(patient, max_examples=400)
 @given(data=st.data(), tree=trees, key=unknown_keys, rename=st.booleans())
 def test_an_unknown_key_is_never_accepted(data: st.DataObject, tree: Tree, key: str, rename: bool) -> None:
     mapping = data.draw(st.sampled_from(closed(tree)))
@@ -238,7 +239,7 @@ def test_an_unknown_key_is_never_accepted(data: st.DataObject, tree: Tree, key: 
     assert judge(render(tree)) is None
 
 
-@settings(quick, max_examples=300)
+@settings(patient, max_examples=300)
 @given(data=st.data(), tree=trees, quote=st.sampled_from(["", '"', "'"]))
 def test_a_duplicate_key_is_never_accepted(data: st.DataObject, tree: Tree, quote: str) -> None:
     options = [(inside, index) for inside, index in places(tree) if inside.entries[index][0] is not None]
@@ -268,7 +269,7 @@ def at(value: Any, address: str) -> Any:
     return value
 
 
-@settings(quick, max_examples=600)
+@settings(patient, max_examples=600)
 @given(data=st.data(), tree=trees, raw=raw_values)
 def test_overrides(data: st.DataObject, tree: Tree, raw: str) -> None:
     address = data.draw(st.sampled_from(addresses(tree)))
@@ -279,7 +280,7 @@ def test_overrides(data: st.DataObject, tree: Tree, raw: str) -> None:
         assert_nothing_is_lost(raw, at(lock, address))
 
 
-@settings(quick, max_examples=200)
+@settings(patient, max_examples=200)
 @given(data=st.data(), tree=trees, key=unknown_keys.filter(str.isidentifier), raw=raw_values)
 def test_an_unknown_override_is_never_accepted(data: st.DataObject, tree: Tree, key: str, raw: str) -> None:
     address = data.draw(st.sampled_from(addresses(tree)))
@@ -289,7 +290,7 @@ def test_an_unknown_override_is_never_accepted(data: st.DataObject, tree: Tree, 
     assert judge(render(tree), f"{key}={raw}") is None
 
 
-@settings(quick, max_examples=200)
+@settings(patient, max_examples=200)
 @given(override=st.text(max_size=30) | st.from_regex(r"[a-z.\[\]0-9]{0,12}=?.{0,8}", fullmatch=True))
 def test_an_override_of_any_form(override: str) -> None:
     judge(render(RECIPES[0]), override)

@@ -1,0 +1,25 @@
+"""A run made of a third-party package's data source, reshape and loss, from the recipe to the use of the trained core."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+RECIPE = Path(__file__).parent / "acme.yaml"
+Engine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_it_trains_evaluates_and_is_used(engine: Engine, tmp_path: Path) -> None:
+    small = ("evaluation.baselines=[]", f"output={tmp_path / 'runs'}", "--json")
+    result = json.loads(engine("run", RECIPE, *small, packages=("acme-lattice",)).stdout)
+    assert result["parameters_without_gradient"] == []
+    assert result["test"]["cosine"] > result["untrained"]["cosine"]
+    (tmp_path / "texts.txt").write_text("What is one plus one?\n")
+    apply = ("apply", result["run_dir"], "--input", tmp_path / "texts.txt", "--output", tmp_path / "out.npy")
+    engine(*apply, packages=("acme-lattice",))
+    assert (tmp_path / "out.npy").stat().st_size > 384 * 4
+    (tmp_path / "out.npy").unlink()
+    assert "no reshape named 'shuffled' is installed" in engine(*apply, code=2).stderr
+    assert not (tmp_path / "out.npy").exists()
