@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from core_engine.cli import apply, check, evaluate, explain, plugins, run
-from core_engine.errors import EngineError
+from core_engine.errors import EngineError, RecipeError
 from core_engine.log import configure_logging
 
 #: Exit codes: 0 done; 2 wrong input, with the reason on stderr; 128 + n stopped by signal n.
@@ -66,8 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.handler(arguments)
         sys.stdout.flush()
+    except RecipeError as error:
+        # Lines that begin with path:line:column, as editors and other tools read them.
+        print(error, file=sys.stderr)
+        return BAD_INPUT
     except EngineError as error:
-        print(f"core-engine: {error}" if "\n" not in str(error) else error, file=sys.stderr)
+        print(f"core-engine: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("core-engine: interrupted", file=sys.stderr)

@@ -45,13 +45,13 @@ def _valid_name(instance: Component, attribute: attrs.Attribute[str], value: str
 
 
 def _buildable(instance: Component, attribute: attrs.Attribute[type], value: type) -> None:
-    if not attrs.has(value):
+    if not isinstance(value, type) or not attrs.has(value):
         raise TypeError(f"config of component {instance.name!r} must be an attrs class, not {value!r}")
     if not callable(getattr(value, "build", None)):
         raise TypeError(f"config class {value.__qualname__} of component {instance.name!r} has no build(context)")
     if not inspect.getdoc(value):
         raise ValueError(f"config class {value.__qualname__} of component {instance.name!r} has no docstring")
-    if "type" in {a.name for a in attrs.fields(value)}:
+    if "type" in {a.alias for a in attrs.fields(value)}:
         raise ValueError(f"config class {value.__qualname__}: 'type' is the recipe's key for the component's name")
 
 

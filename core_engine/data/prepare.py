@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import structlog
@@ -135,7 +136,8 @@ def _filtered(rows: list[Example], filters: Filters, part: str, dropped: dict[st
 
 
 def _split(parts: dict[str, list[Example]], split: Split, seed: int) -> dict[str, list[Example]]:
-    shares = {part: getattr(split, part) for part in ("validation", "test") if part not in parts}
+    held_out_parts: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    shares: dict[str, float] = {part: split.share(part) for part in held_out_parts if part not in parts}
     held_out = split_by_group(parts["train"], shares, seed) if shares else {}
     return {part: held_out.get(part, parts.get(part, [])) for part in ("train", "validation", "test")}
 

@@ -22,16 +22,25 @@ RECIPE_FORMAT = 1
 # Data.
 
 
+#: Share of the rows that is held out for each part without a source of its own.
+DEFAULT_SHARE = 0.15
+
+
 @frozen
 class Split:
     """Shares of the training file's rows to hold out, by whole groups, for each part that has no file of its own."""
 
-    validation: float = field(default=0.15, validator=and_(gt(0), lt(1)))
-    test: float = field(default=0.15, validator=and_(gt(0), lt(1)))
+    #: ``DEFAULT_SHARE`` where it is not given.
+    validation: float | None = field(default=None, validator=optional(and_(gt(0), lt(1))))
+    test: float | None = field(default=None, validator=optional(and_(gt(0), lt(1))))
 
     def __attrs_post_init__(self) -> None:
-        if self.validation + self.test >= 1:
+        if self.share("validation") + self.share("test") >= 1:
             raise ValueError("validation and test together leave nothing to train on; make them smaller")
+
+    def share(self, part: Literal["validation", "test"]) -> float:
+        given = self.validation if part == "validation" else self.test
+        return DEFAULT_SHARE if given is None else given
 
 
 @frozen
@@ -69,8 +78,13 @@ class Data:
     filters: Filters = Factory(Filters)
 
     def __attrs_post_init__(self) -> None:
-        if self.split is not None and self.validation is not None and self.test is not None:
+        if self.split is None:
+            return
+        if self.validation is not None and self.test is not None:
             raise ValueError("split has no effect where validation and test have sources of their own; remove it")
+        for part in ("validation", "test"):
+            if getattr(self, part) is not None and getattr(self.split, part) is not None:
+                raise ValueError(f"split.{part} has no effect where {part} has a source of its own; remove it")
 
 
 # Lattice.
