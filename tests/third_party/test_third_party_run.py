@@ -1,4 +1,4 @@
-"""A run made of a third-party package's data source, reshape and loss, from the recipe to the use of the trained core."""
+"""A run made of a third-party package's data source, reshape and loss, from the recipe to the trained core in use."""
 
 from __future__ import annotations
 
