@@ -3,9 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Workers side by side, and the commands they start, would fight over the cores with two threads each.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"
+# Before torch is imported: workers side by side, and the commands they start, would fight over the cores with more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

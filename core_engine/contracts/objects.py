@@ -68,7 +68,8 @@ class Kernel(Protocol):
     """An ``nn.Module`` that holds the parameters all cells share and runs all T steps.
 
     ``seed`` and ``sample_ids`` (int64 ``[B]``) key everything random in the cell, so that a sample's noise does not
-    depend on the batch it stands in.
+    depend on the batch it stands in; draw with :func:`core_engine.core.noise.normal`. A kernel whose lattice closes on
+    itself says so with an attribute ``periodic = True``, which ``core-engine check`` reads.
     """
 
     def __call__(self, state: Tensor, drive: Tensor, steps: int, seed: int, sample_ids: Tensor) -> Tensor:
