@@ -19,6 +19,12 @@ class _CurrentStderr:
         sys.stderr.flush()
 
 
+def ensure_logging() -> None:
+    """For Python users: structlog's own default would print every debug line on stdout."""
+    if not structlog.is_configured():
+        configure_logging()
+
+
 def configure_logging(verbosity: int = 0) -> None:
     """``verbosity``: -1 warnings only, 0 information, 1 everything, with tracebacks of plugins that failed."""
     level = {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG)

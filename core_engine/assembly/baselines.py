@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core_engine.contracts.metrics import METRICS
 from core_engine.contracts.objects import Loss
-from core_engine.data.noise import with_noise
+from core_engine.data.noise import noise_std, with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits
 from core_engine.evaluation.adapters import ADAPTERS, train_adapter
@@ -40,18 +40,22 @@ def score_baselines(
     loss: Loss,
     monitor: str,
     seed: int,
-) -> BaselineRows:
-    """Fits each on the training split, chooses by the validation split, scores on the test split.
+    should_stop: Callable[[], bool],
+) -> BaselineRows | None:
+    """Fits each on the training split, chooses by the validation split, scores on the test split. None if
+    it was asked to stop before the last one.
 
     The adapters are trained with the run's own loss. A denoising autoencoder's baselines are fitted to noisy inputs.
     """
     train, validation, test, corpus = data.train, data.validation, data.test, data.corpus
     if isinstance(mode, Autoencoder):
-        train = with_noise(train, train, mode.noise, seed, "baselines")
+        train = with_noise(train, noise_std(train.inputs, mode.noise), seed, "baselines")
     metric = monitor if monitor in METRICS else "mrr@10"
     rows: dict[str, dict[str, float]] = {}
     left_out: dict[str, str] = {}
     for name in names:
+        if should_stop():
+            return None
         reason = why_left_out(name, train)
         if reason:
             left_out[name] = reason

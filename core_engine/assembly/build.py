@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from core_engine.contracts.contexts import (
@@ -14,9 +16,10 @@ from core_engine.contracts.contexts import (
 from core_engine.contracts.objects import Teacher
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.prepare import Embed, Sources
-from core_engine.errors import EngineError, RecipeError
+from core_engine.errors import EngineError, PluginError, RecipeError
 from core_engine.recipe.check import dimension_problem
 from core_engine.recipe.schema import Recipe
+from core_engine.recipe.slots import ComponentRef
 from core_engine.teaching.cache import cache_dir
 from core_engine.teaching.embed import embed
 from core_engine.teaching.store import EmbeddingStore
@@ -29,21 +32,36 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        # Needs memory that holds values, which the device "meta" has not.
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # each device type fails in its own way
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise EngineError(f"device {name!r} cannot be used: {reason}; use 'auto' or 'cpu'") from error
     return device
+
+
+def built(ref: ComponentRef, context: object) -> Any:
+    """The object of a component. PluginError that names its plugin where building it fails in a way it did not
+    foresee.
+    """
+    try:
+        return ref.config.build(context)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{ref.kind} {ref.type!r} ({ref.provider}) cannot be built: {type(error).__name__}: {error}"
+        ) from error
 
 
 def build_sources(recipe: Recipe) -> Sources:
     context = DataSourceContext(seed=recipe.seed)
     data = recipe.data
     return Sources(
-        train=data.train.config.build(context),
-        validation=None if data.validation is None else data.validation.config.build(context),
-        test=None if data.test is None else data.test.config.build(context),
-        corpus=None if data.corpus is None else data.corpus.config.build(context),
+        train=built(data.train, context),
+        validation=None if data.validation is None else built(data.validation, context),
+        test=None if data.test is None else built(data.test, context),
+        corpus=None if data.corpus is None else built(data.corpus, context),
     )
 
 
@@ -51,7 +69,7 @@ def build_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
     """The teacher the recipe chooses; its weights are loaded at the first text that has to be encoded."""
     if recipe.teacher is None:
         return None
-    teacher: Teacher = recipe.teachers[recipe.teacher].config.build(TeacherContext(device=str(device)))
+    teacher: Teacher = built(recipe.teachers[recipe.teacher], TeacherContext(device=str(device)))
     return teacher
 
 
@@ -70,9 +88,10 @@ def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProc
     problem = dimension_problem(recipe, context)
     if problem:
         raise RecipeError([f"reshape: {problem} (embeddings have {input_dim} and {output_dim} dimensions)"])
-    reshape = recipe.reshape.config.build(context)
-    kernel = lattice.kernel.config.build(
-        KernelContext(size=lattice.size, channels=lattice.channels, drive_channels=reshape.channels, seed=recipe.seed)
+    reshape = built(recipe.reshape, context)
+    kernel = built(
+        lattice.kernel,
+        KernelContext(size=lattice.size, channels=lattice.channels, drive_channels=reshape.channels, seed=recipe.seed),
     )
     return EmbeddingProcessor(
         reshape=reshape,
@@ -95,5 +114,5 @@ def build_criterion(recipe: Recipe, dim: int) -> Criterion:
         names.append(term.loss.type)
         count = names.count(term.loss.type)
         name = term.loss.type if count == 1 else f"{term.loss.type}_{count}"
-        terms.append((name, term.weight, term.loss.config.build(context)))
+        terms.append((name, term.weight, built(term.loss, context)))
     return Criterion(terms)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,20 +22,22 @@ from core_engine.assembly.build import (
     build_criterion,
     build_sources,
     build_teacher,
+    built,
     resolve_device,
     stored_embedding,
 )
 from core_engine.assembly.placement import checkpoint_facts, on_device
-from core_engine.assembly.resume import find_checkpoint, require_same_recipe
+from core_engine.assembly.resume import find_checkpoint, require_same_facts, require_same_recipe
 from core_engine.contracts.contexts import LoggerContext
 from core_engine.contracts.objects import Logger, Loss
 from core_engine.contracts.run import RunInfo
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits, prepare
-from core_engine.errors import CheckpointError, TrainingError
+from core_engine.errors import EngineError, TrainingError
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
+from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.lock import recipe_to_yaml
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
@@ -44,6 +50,7 @@ from core_engine.run.folder import (
     RESULT_FILE,
     check_writable,
     new_run_dir,
+    run_label,
     write_atomically,
 )
 from core_engine.run.result import Result, peak_rss_mb
@@ -54,6 +61,7 @@ from core_engine.training.inference import apply_core
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.rows import training_rows
 from core_engine.training.trainer import Outcome, Trainer
+from core_engine.training.validation import score_validation
 
 log = structlog.get_logger("core_engine.run")
 
@@ -81,10 +89,18 @@ class Engine:
     baselines: Sequence[str] = BASELINES
     control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none"
     loggers: Sequence[BuildLogger] = ()
-    host: PluginHost | None = None
-    recipe: Recipe | None = None
+    host: PluginHost | None = field(default=None, repr=False)
+    recipe: Recipe | None = field(default=None, repr=False)
     teacher: Mapping[str, Any] | None = None
     seconds_by_phase: dict[str, float] = field(factory=dict, init=False)
+    run_dir: Path | None = field(default=None, init=False)
+    _first_weights: dict[str, Any] | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        ensure_logging()
+        unknown = sorted(set(self.baselines) - set(BASELINES))
+        if unknown:
+            raise EngineError(f"no baseline is named {', '.join(unknown)}; baselines: {', '.join(BASELINES)}")
 
     @classmethod
     def from_recipe(
@@ -97,6 +113,9 @@ class Engine:
 
         RecipeError, DataError, TeacherError or PluginError with what is wrong and what to do.
         """
+        ensure_logging()
+        if isinstance(overrides, str):
+            raise EngineError(f"overrides is a list of key=value strings; write [{overrides!r}]")
         host = host or PluginHost.discover()
         return cls.from_loaded(load_recipe(source, overrides, host).recipe, host)
 
@@ -128,7 +147,7 @@ class Engine:
             output=recipe.output,
             baselines=recipe.evaluation.baselines,
             control=recipe.control,
-            loggers=[ref.config.build for ref in recipe.loggers],
+            loggers=[partial(built, ref) for ref in recipe.loggers],
             host=host,
             recipe=recipe,
             teacher=None
@@ -157,35 +176,43 @@ class Engine:
         started = time.perf_counter()
         device = resolve_device(self.device)
         data = on_device(self.data, self.mode, self.seed, device)
-        checkpoint = None if resume is None else find_checkpoint(resume, self.output, self.name)
-        facts = checkpoint_facts(data)
+        label = run_label(self.name, self.control)
+        checkpoint = None if resume is None else find_checkpoint(resume, self.output, label)
+        facts = {**checkpoint_facts(data), "setup": repr((self.train, self.mode, self.seed, self.control))}
         if checkpoint is not None:
-            run_dir = checkpoint.path.parent.parent
-            require_same_recipe(run_dir, self.recipe)
-            if checkpoint.facts.get("data_digest") != facts["data_digest"]:
-                raise CheckpointError(
-                    f"{checkpoint.path}: the training data are not those this checkpoint was made with"
-                )
+            require_same_recipe(checkpoint.path.parent.parent, self.recipe)
+            require_same_facts(checkpoint, facts)
         self._prepare_core(data.train, device)
         untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
         rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
         criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
         criterion.to(device)
-        # Asked before there is a folder, so that a run that cannot start leaves none.
+        untrained_criterion = copy.deepcopy(criterion)
+        # What can fail is tried before there is a folder, so that a run that cannot start leaves none.
         monitor_of(self.train, data.validation)
         trained_parameters(self.core, criterion)
-        if checkpoint is None:
-            run_dir = new_run_dir(self.output, self.name)
-            if self.recipe is not None:
-                write_atomically(run_dir / LOCK_FILE, recipe_to_yaml(self.recipe))
+        first = score_validation(self.core, criterion, data.validation, self.train.batch_size, self.seed)
+        if math.isnan(first[self.train.monitor]):
+            raise TrainingError(
+                f"train.monitor: {self.train.monitor} has no value on these validation rows; choose another"
+            )
+        lock = None if self.recipe is None else recipe_to_yaml(self.recipe)
+        if checkpoint is not None:
+            run_dir = checkpoint.path.parent.parent
+        else:
+            run_dir = new_run_dir(self.output, label)
+            if lock is not None:
+                write_atomically(run_dir / LOCK_FILE, lock)
+        self.run_dir = run_dir
         steps = total_steps(self.train, rows)
         context = LoggerContext(run_dir, self.name, steps, None if checkpoint is None else checkpoint.step)
-        events = Events(
-            RunInfo(run_dir, self.name, self.core, steps),
-            [build(context) for build in self.loggers],
-            None if self.host is None else self.host.manager.hook,
-        )
-        try:
+        hooks = None if self.host is None else self.host.manager.hook
+        with ExitStack() as loggers:
+            events = Events(RunInfo(run_dir, self.name, self.core, steps), [], hooks)
+            for build in self.loggers:
+                logger = build(context)
+                loggers.callback(logger.close)
+                events.loggers.append(logger)
             trainer = Trainer(
                 core=self.core,
                 criterion=criterion,
@@ -200,49 +227,71 @@ class Engine:
             )
             if checkpoint is not None:
                 trainer.restore(checkpoint)
-                log.info("run resumed", run_dir=str(run_dir), step=trainer.step, of=steps)
-            else:
-                log.info("run started", run_dir=str(run_dir), steps=steps, device=str(device))
+            started_or_resumed = "run started" if checkpoint is None else "run resumed"
+            log.info(started_or_resumed, run_dir=str(run_dir), step=trainer.step, of=steps, device=str(device))
             events.start()
             outcome = trainer.run()
             if not outcome.finished:
                 trainer.save()
-        finally:
-            events.close()
         self.seconds_by_phase["train"] = time.perf_counter() - started
-        if not outcome.finished:
-            log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps)
-            return None
-        result = self._conclude(run_dir, outcome, data, criterion, untrained)
-        events.end(result.to_dict())
-        return result
+        if outcome.finished:
+            result = self._conclude(run_dir, outcome, data, untrained_criterion, untrained, should_stop)
+            if result is not None:
+                events.end(result.to_dict())
+                return result
+        log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps)
+        return None
 
     def _prepare_core(self, train: Pairs, device: torch.device) -> None:
+        """From its first weights, whatever an earlier call has trained: fitted to the data, on the device."""
+        if self._first_weights is None:
+            self._first_weights = copy.deepcopy(self.core.state_dict())
+        self.core.load_state_dict(self._first_weights)
+        self.core.to(device)
         if isinstance(self.core, EmbeddingProcessor):
-            self.core.to(device)
             self.core.fit(train.inputs, train.targets)
             if self.control == "frozen_lattice":
                 self.core.kernel.requires_grad_(False)
-        else:
-            self.core.to(device)
-            if self.control == "frozen_lattice":
-                raise TrainingError(
-                    "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
-                )
+                if not any(parameter.requires_grad for parameter in self.core.parameters()):
+                    raise TrainingError(
+                        "control frozen_lattice leaves nothing to train: this reshape learns nothing; "
+                        "use one that does, such as 'projection'"
+                    )
+        elif self.control == "frozen_lattice":
+            raise TrainingError(
+                "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
+            )
 
     def _conclude(
-        self, run_dir: Path, outcome: Outcome, data: Splits, criterion: Criterion, untrained: dict[str, float]
-    ) -> Result:
-        """Scores the best core on the test split, beside the baselines, and writes result and curves."""
+        self,
+        run_dir: Path,
+        outcome: Outcome,
+        data: Splits,
+        criterion: Criterion,
+        untrained: dict[str, float],
+        should_stop: Callable[[int], bool],
+    ) -> Result | None:
+        """Scores the best core on the test split, beside the baselines, and writes result and curves; None if
+        stopped.
+        """
         started = time.perf_counter()
         best = newest_checkpoint(run_dir, "best")
         load_core_weights(best, self.core)
         test = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
-        if outcome.without_gradient:
+        if outcome.without_gradient and outcome.step > 1:
+            # (The first step reaches only the last layer of a core whose last layer starts at zero.)
             log.warning("parameters that no gradient reached", parameters=outcome.without_gradient)
         baselines = score_baselines(
-            self.baselines, data, self.mode, loss=criterion, monitor=self.train.monitor, seed=self.seed
+            self.baselines,
+            data,
+            self.mode,
+            loss=criterion,
+            monitor=self.train.monitor,
+            seed=self.seed,
+            should_stop=lambda: should_stop(outcome.step),
         )
+        if baselines is None:
+            return None
         self.seconds_by_phase["evaluate"] = time.perf_counter() - started
         result = Result(
             name=self.name,
@@ -267,7 +316,10 @@ class Engine:
             teacher=self.teacher,
             seconds_by_phase=self.seconds_by_phase,
         )
-        draw_curves(outcome.history, self.train.monitor, outcome.best_step, run_dir / "curves.png")
         write_atomically(run_dir / RESULT_FILE, result.to_json())
+        try:
+            draw_curves(outcome.history, self.train.monitor, outcome.best_step, run_dir / "curves.png")
+        except OSError as error:
+            log.warning("curves not drawn", reason=str(error))  # the result is safe
         log.info("run finished", run_dir=str(run_dir), seconds=round(result.seconds, 1), reason=outcome.reason)
         return result

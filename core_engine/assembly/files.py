@@ -26,8 +26,8 @@ def file_source(path: Path, host: PluginHost, texts: str) -> DataSource:
     embeddings = path.suffix.lower() in EMBEDDING_SUFFIXES
     component = host.registry.get(Kind.DATA_SOURCE, "embeddings" if embeddings else texts).component
     config = component.config(**{"inputs" if embeddings else "path": path})
-    for option, what in config.check():
-        raise DataError(f"{option}: {what}")
+    for _, what in config.check():
+        raise DataError(what)
     source: DataSource = config.build(DataSourceContext(seed=0))
     return source
 

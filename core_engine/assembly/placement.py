@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from core_engine.data.noise import with_noise
+from core_engine.data.noise import noise_std, rms_norm, with_noise
 from core_engine.data.prepare import Splits
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
@@ -17,9 +17,8 @@ def on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, dev
     train = data.train.to(device)
     held_out = {"validation": data.validation.to(device), "test": data.test.to(device)}
     if isinstance(mode, Autoencoder):
-        held_out = {
-            part: with_noise(pairs, train, mode.evaluation_noise, seed, part) for part, pairs in held_out.items()
-        }
+        std = noise_std(train.inputs, mode.evaluation_noise)
+        held_out = {part: with_noise(pairs, std, seed, part) for part, pairs in held_out.items()}
     return Splits(
         train=train,
         validation=held_out["validation"],
@@ -31,12 +30,15 @@ def on_device(data: Splits, mode: Autoencoder | Dialogue | Mixed, seed: int, dev
 
 
 def checkpoint_facts(data: Splits) -> dict[str, Any]:
-    """What a checkpoint says of itself besides its weights: dimensions, and a digest of the training data."""
+    """What a checkpoint says of itself besides its weights: dimensions, size of the inputs, a digest of the data."""
     digest = hashlib.sha256()
-    for tensor in (data.train.inputs, data.train.targets):
-        digest.update(tensor.cpu().numpy().tobytes())
+    for pairs in (data.train, data.extra, data.validation, data.test):
+        if pairs is not None:
+            for tensor in (pairs.inputs, pairs.targets, pairs.target_ids, pairs.group_ids):
+                digest.update(b"" if tensor is None else tensor.cpu().numpy().tobytes())
     return {
         "input_dim": data.train.inputs.shape[1],
         "output_dim": data.train.targets.shape[1],
         "data_digest": digest.hexdigest(),
+        "input_rms": rms_norm(data.train.inputs),
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-import yaml
 
 from core_engine.errors import CheckpointError
+from core_engine.recipe.compose import read_recipe_file
 from core_engine.recipe.lock import recipe_to_yaml
+from core_engine.recipe.nodes import Node, walk
 from core_engine.recipe.schema import Recipe
+from core_engine.recipe.yaml_source import parse_yaml
 from core_engine.run.folder import LOCK_FILE, RESULT_FILE, unfinished_run
 from core_engine.training.checkpoint import Checkpoint, newest_checkpoint, open_checkpoint
 
@@ -28,10 +31,14 @@ def find_checkpoint(resume: Literal["auto"] | Path | str, output: Path, name: st
             log.info("nothing to resume, starting anew", output=str(output), name=name)
             return None
         return newest_checkpoint(run_dir, "step")
-    path = Path(resume)
+    path = Path(resume).absolute()
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such run folder or checkpoint folder")
     if path.name.startswith("step-"):
+        if (path.parent.parent / RESULT_FILE).exists():
+            raise CheckpointError(
+                f"{path}: this run is finished; to go back in it, copy its folder without {RESULT_FILE}"
+            )
         return open_checkpoint(path)
     if path.name.startswith("best-"):
         raise CheckpointError(f"{path}: holds a core and no training state; resume from a step-... folder beside it")
@@ -40,28 +47,39 @@ def find_checkpoint(resume: Literal["auto"] | Path | str, output: Path, name: st
     return newest_checkpoint(path, "step")
 
 
+def require_same_facts(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
+    """CheckpointError where the run was started on other data, or with other options."""
+    if checkpoint.facts.get("data_digest") != facts["data_digest"]:
+        raise CheckpointError(f"{checkpoint.path}: the data are not those this checkpoint was made with")
+    if checkpoint.facts.get("setup") != facts["setup"]:
+        raise CheckpointError(
+            f"{checkpoint.path}: the run was started as {checkpoint.facts.get('setup')}, and now is {facts['setup']}"
+        )
+
+
 def require_same_recipe(run_dir: Path, recipe: Recipe | None) -> None:
     """CheckpointError naming what differs between the recipe and the one the run was started with."""
     if recipe is None:
         return
     lock = run_dir / LOCK_FILE
-    try:
-        before = yaml.safe_load(lock.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{lock}: cannot be read: {error}") from error
-    now = yaml.safe_load(recipe_to_yaml(recipe))
-    differences = [d for d in _differences(before, now, "") if d.split(":")[0].split(".")[0] not in _FREE]
+    before, problems = read_recipe_file(lock)
+    if before is None or problems:
+        raise CheckpointError(f"{lock}: cannot be read: {problems[0].what if problems else 'empty'}")
+    now, _ = parse_yaml(recipe_to_yaml(recipe), str(lock), lock.parent)
+    old, new = _values(before), _values(now) if now is not None else {}
+    differences = [
+        f"{where}: was {old.get(where, 'absent')}, is {new.get(where, 'absent')}"
+        for where in sorted(old.keys() | new.keys())
+        if old.get(where) != new.get(where) and where.split(".")[0].split("[")[0] not in _FREE
+    ]
     if differences:
+        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise CheckpointError(
-            f"{lock}: the recipe differs from the one this run was started with: {'; '.join(differences)}"
+            f"{lock}: the recipe differs from the one this run was started with: {'; '.join(differences[:3])}{more}. "
+            f"Give the same overrides again, or go on with: core-engine run {lock} --resume {run_dir}"
         )
 
 
-def _differences(before: Any, now: Any, where: str) -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in before.keys() | now.keys():
-            path = f"{where}.{key}" if where else str(key)
-            found += _differences(before.get(key), now.get(key), path)
-        return sorted(found)
-    return [] if before == now else [f"{where}: was {before!r}, is {now!r}"]
+def _values(root: Node) -> dict[str, str]:
+    """Path -> value, in a few words, of everything that is no mapping or list."""
+    return {where: node.describe() for where, node in walk(root) if not isinstance(node.value, dict | list)}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import attrs
+from torch import Tensor
 
 from core_engine.assembly.build import build_teacher, stored_embedding
 from core_engine.assembly.files import file_source
 from core_engine.assembly.trained import load_core
 from core_engine.contracts.contexts import DataSourceContext
 from core_engine.contracts.objects import DataSource
+from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import prepare_held_out
@@ -25,7 +28,8 @@ from core_engine.recipe.schema import Recipe
 def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> dict[str, Any]:
     """``run_dir``, ``test``, ``baselines`` (those that need no fitting: identity and mean shift) and ``data``."""
     trained = load_core(run_dir, host=host)
-    recipe = trained.recipe
+    recipe, core = trained.recipe, trained.core
+    assert recipe is not None and isinstance(core, EmbeddingProcessor)  # noqa: S101, PT018 - made from the lock
     pairs, extra, report = prepare_held_out(
         _source(recipe, data, host),
         None if corpus is None else file_source(corpus, host, texts="texts"),
@@ -33,22 +37,24 @@ def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) 
         recipe.data.filters,
         stored_embedding(build_teacher(recipe, trained.device)),
     )
-    if pairs.inputs.shape[1] != trained.input_dim or pairs.targets.shape[1] != trained.core.output_dim:
+    if pairs.inputs.shape[1] != trained.input_dim or pairs.targets.shape[1] != core.output_dim:
         raise DataError(
             f"{data}: embeddings have {pairs.inputs.shape[1]} and {pairs.targets.shape[1]} dimensions; "
-            f"the run's core maps {trained.input_dim} to {trained.core.output_dim}"
+            f"the run's core maps {trained.input_dim} to {core.output_dim}"
         )
     if isinstance(recipe.mode, Autoencoder):
-        pairs = with_noise(pairs, pairs, recipe.mode.evaluation_noise, recipe.seed, "test")
+        # In the measure of the training inputs, as in the run itself.
+        std = recipe.mode.evaluation_noise * trained.input_rms / math.sqrt(trained.input_dim)
+        pairs = with_noise(pairs, std, recipe.seed, "test")
     return {
         "run_dir": str(run_dir),
         "test": evaluate(trained(pairs.inputs), pairs, extra),
-        "baselines": _unfitted(trained.core, pairs, extra),
+        "baselines": _unfitted(core, pairs, extra),
         "data": report,
     }
 
 
-def _unfitted(core: Any, pairs: Pairs, corpus: Any) -> dict[str, dict[str, float]]:
+def _unfitted(core: EmbeddingProcessor, pairs: Pairs, corpus: Tensor | None) -> dict[str, dict[str, float]]:
     if pairs.inputs.shape[1] != pairs.targets.shape[1]:
         return {}
     normalizer = core.normalizer.to(pairs.inputs.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,12 +10,12 @@ import numpy as np
 import torch
 from attrs import frozen
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from core_engine.assembly.build import build_core, build_teacher, resolve_device, stored_embedding
-from core_engine.core.processor import EmbeddingProcessor
 from core_engine.errors import CheckpointError, DataError
 from core_engine.host.host import PluginHost
+from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.schema import Recipe
 from core_engine.run.folder import LOCK_FILE
@@ -26,24 +27,27 @@ Rows = TypeVar("Rows", Tensor, "NDArray[np.floating]")
 
 @frozen(eq=False)
 class TrainedCore:
-    """A run's best core. Call it with embeddings; ``encode`` starts from texts."""
+    """A run's best core. Call it with embeddings; ``encode`` starts from texts.
 
-    core: EmbeddingProcessor
-    recipe: Recipe
+    ``input_dim``: dimension of the embeddings it takes. ``input_rms``: root mean square of the training inputs' norms.
+    ``recipe``: None for a run that was put together in Python.
+    """
+
+    core: nn.Module
+    input_dim: int
+    input_rms: float
     device: torch.device
-
-    @property
-    def input_dim(self) -> int:
-        return self.core.input_dim
+    recipe: Recipe | None = None
 
     def __call__(self, embeddings: Rows) -> Rows:
         """``[n, D_in] -> [n, D_out]``, float32, in the teacher's own space; tensors give tensors, arrays give arrays.
 
-        Gives what evaluation scored. DataError for another dimension, and for NaN or infinity.
+        Gives what evaluation scored. Where cells are noisy, row i draws the noise of sample i, so a row's output
+        depends on its place. DataError for no rows, another dimension, and NaN or infinity.
         """
         given = torch.as_tensor(embeddings)
-        if given.ndim != 2 or given.shape[1] != self.input_dim:
-            raise DataError(f"embeddings are {list(given.shape)}; this core takes [n, {self.input_dim}]")
+        if given.ndim != 2 or given.shape[1] != self.input_dim or not len(given):
+            raise DataError(f"embeddings are {list(given.shape)}; this core takes [n, {self.input_dim}], n at least 1")
         if not given.is_floating_point():
             raise DataError(f"embeddings are {given.dtype}; this core takes floating-point numbers")
         finite = given.isfinite().all(dim=1)
@@ -52,23 +56,45 @@ class TrainedCore:
         output = apply_core(self.core, given.to(self.device, torch.float32)).to(given.device)
         return output.numpy() if isinstance(embeddings, np.ndarray) else output
 
-    def encode(self, texts: list[str]) -> Tensor:
+    def encode(self, texts: Sequence[str]) -> Tensor:
         """Texts through the run's teacher and the core: ``[len(texts), D_out]`` on the CPU."""
-        embed = stored_embedding(build_teacher(self.recipe, self.device))
+        embed = None if self.recipe is None else stored_embedding(build_teacher(self.recipe, self.device))
         if embed is None:
-            raise DataError("this run was trained on ready embeddings and has no teacher; give embeddings")
+            raise DataError("this run has no teacher of its own; give embeddings")
+        if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+            raise DataError("encode takes a list of texts")
+        if isinstance(texts, str) or not texts:
+            raise DataError(f"encode takes a list of at least one text, not {texts!r}")
         return self(embed(texts))
 
 
-def load_core(run: Path | str, device: str = "auto", host: PluginHost | None = None) -> TrainedCore:
-    """The best core of a run that was made from a recipe. CheckpointError where the run has none, or it is damaged."""
+def load_core(
+    run: Path | str, device: str = "auto", host: PluginHost | None = None, core: nn.Module | None = None
+) -> TrainedCore:
+    """The best core of a run. ``core``: for a run put together in Python, a module of the same architecture to load
+    into.
+
+    CheckpointError where the run has no core, it is damaged, or of another architecture.
+    """
+    ensure_logging()
     run_dir = Path(run)
-    if not (run_dir / LOCK_FILE).is_file():
-        raise CheckpointError(f"{run_dir}: no run folder made from a recipe: there is no {LOCK_FILE} in it")
+    has_recipe = (run_dir / LOCK_FILE).is_file()
+    if core is None and not has_recipe:
+        raise CheckpointError(
+            f"{run_dir}: no run made from a recipe: there is no {LOCK_FILE} in it; for a run put together in Python, "
+            f"give load_core(..., core=...) the untrained core"
+        )
     # What the recipe read need not be there any more.
-    recipe = load_recipe(run_dir / LOCK_FILE, (), host, check=False).recipe
+    recipe = load_recipe(run_dir / LOCK_FILE, (), host, check=False).recipe if has_recipe else None
     checkpoint = newest_checkpoint(run_dir, "best")
-    core = build_core(recipe, int(checkpoint.facts["input_dim"]), int(checkpoint.facts["output_dim"]))
+    try:
+        facts = checkpoint.facts
+        input_dim, output_dim, rms = int(facts["input_dim"]), int(facts["output_dim"]), float(facts["input_rms"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{checkpoint.path}: its manifest is damaged: {error!r}") from error
+    if core is None and recipe is not None:
+        core = build_core(recipe, input_dim, output_dim)
+    assert core is not None, "either given, or built from the recipe"  # noqa: S101
     load_core_weights(checkpoint, core)
     target = resolve_device(device)
-    return TrainedCore(core.to(target).eval().requires_grad_(False), recipe, target)
+    return TrainedCore(core.to(target).eval().requires_grad_(False), input_dim, rms, target, recipe)

@@ -11,7 +11,11 @@ from core_engine.recipe.load import LoadedRecipe, load_recipe
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
     parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="change a value, such as train.epochs=3 or loss[0].weight=2"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value, such as train.epochs=3 or loss[0].weight=2",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from core_engine.cli.recipe_arguments import add_recipe_arguments, load_from_arguments
@@ -25,14 +26,29 @@ def run(arguments: argparse.Namespace) -> int:
     loaded, host = load_from_arguments(arguments)
 
     from core_engine.assembly.engine import Engine
+    from core_engine.assembly.resume import find_checkpoint, require_same_recipe
     from core_engine.cli.show import print_result
+    from core_engine.run.folder import LOCK_FILE, run_label
     from core_engine.run.interrupt import stop_on_signals
 
-    engine = Engine.from_loaded(loaded.recipe, host)
-    with stop_on_signals() as request:
-        result = engine.run(arguments.resume, should_stop=lambda step: request.signal is not None)
+    if arguments.resume is not None:
+        # Before data are read and texts encoded, which can take long.
+        checkpoint = find_checkpoint(
+            arguments.resume, loaded.recipe.output, run_label(loaded.recipe.name, loaded.recipe.control)
+        )
+        if checkpoint is not None:
+            require_same_recipe(checkpoint.path.parent.parent, loaded.recipe)
+    # Whatever a plugin prints must not end up in the JSON.
+    with redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+        engine = Engine.from_loaded(loaded.recipe, host)
+        with stop_on_signals() as request:
+            result = engine.run(arguments.resume, should_stop=lambda step: request.signal is not None)
     if result is None:
-        print("core-engine: stopped; go on with --resume auto", file=sys.stderr)
+        run_dir = engine.run_dir
+        print(
+            f"core-engine: stopped; go on with: core-engine run {run_dir}/{LOCK_FILE} --resume {run_dir}",
+            file=sys.stderr,
+        )
         return 128 + (request.signal or 0)
     if arguments.json:
         print(result.to_json(), end="")

@@ -23,8 +23,16 @@ def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
 def print_result(result: Result) -> None:
     rows = {"core": {**result.test, "parameters": result.parameters}, "untrained core": result.untrained}
     print_table({**rows, **result.baselines})
+    if result.control != "none":
+        print(f"control run ({result.control}): the core is not meant to be good")
     for name, reason in result.baselines_left_out.items():
         print(f"{name}: left out: {reason}")
+    held_out = ", ".join(
+        f"{part} {rows} rows" + (f" in {groups[part]} groups" if groups.get(part) else "")
+        for part, rows in result.data.get("rows", {}).items()
+        for groups in [result.data.get("groups", {})]
+    )
+    print(f"data: {held_out}")
     peak = "" if result.peak_rss_mb is None else f", peak memory {result.peak_rss_mb:.0f} MB"
     print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s{peak}")
     print(f"run folder: {result.run_dir}")

@@ -31,8 +31,8 @@ class Kind(StrEnum):
 class FolderOrName:
     """Annotation of an option that is a folder or a name: ``Annotated[str, FolderOrName()]``.
 
-    A value that begins with ``.``, ``~`` or the root is a folder, and is resolved like every path in a recipe:
-    relative to the file it is written in. Anything else is left as it is.
+    A value that begins with ``.``, ``~`` or the root, or that names a folder which is there, is a folder, and is
+    resolved like every path in a recipe: relative to the file it is written in. Anything else is left as it is.
     """
 
 

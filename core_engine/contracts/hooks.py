@@ -49,7 +49,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def data_sources() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Components that read examples; built with DataSourceContext into a DataSource."""
+    """Components that read examples; built with DataSourceContext into a DataSource.
+
+    A config class whose rows are embeddings rather than texts says so by a class attribute ``yields_embeddings =
+    True``.
+    """
 
 
 @hookspec

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import attrs
 
 from core_engine.contracts.data import Example
+from core_engine.data.identity import identity
 from core_engine.errors import DataError
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
@@ -27,12 +30,12 @@ def held_out_rows(rows: list[Example], mode: Autoencoder | Dialogue | Mixed, par
 
 def distinct_texts(rows: list[Example]) -> list[Example]:
     """Each distinct input or target once, as a row that is its own target."""
-    found: dict[object, Example] = {}
+    found: dict[Hashable, Example] = {}
     for row in rows:
         for side in ("input", "target"):
             value = getattr(row, side)
             if value is not None:
-                key = value if isinstance(value, str) else value.tobytes()
+                key = identity(value)
                 if key not in found:
                     found[key] = attrs.evolve(row, id=f"{row.id}/{side}", input=value, target=value)
     return list(found.values())
@@ -45,5 +48,5 @@ def answers(rows: list[Example]) -> list[Example]:
 
 def without_known_texts(rows: list[Example], known: list[Example]) -> list[Example]:
     """The rows whose text is none of the known ones: a text seen in training is not held out."""
-    seen = {row.input if isinstance(row.input, str) else row.input.tobytes() for row in known}
-    return [r for r in rows if (r.input if isinstance(r.input, str) else r.input.tobytes()) not in seen]
+    seen = {identity(row.input) for row in known}
+    return [row for row in rows if identity(row.input) not in seen]

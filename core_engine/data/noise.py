@@ -17,15 +17,19 @@ def noise_std(inputs: Tensor, relative: float) -> float:
 
     An input and its noisy copy then have a cosine of about 1 / sqrt(1 + relative^2).
     """
-    rms = inputs.double().square().sum(-1).mean().sqrt().item()
-    return float(relative * rms / math.sqrt(inputs.shape[-1]))
+    return relative * rms_norm(inputs) / math.sqrt(inputs.shape[-1])
 
 
-def with_noise(pairs: Pairs, train: Pairs, relative: float, seed: int, purpose: str) -> Pairs:
-    """``pairs`` with noise drawn once on the inputs, scaled by the training inputs; the targets stay clean."""
-    if not relative:
+def rms_norm(inputs: Tensor) -> float:
+    """Root mean square of the norms of ``[n, D]``."""
+    return float(inputs.double().square().sum(-1).mean().sqrt())
+
+
+def with_noise(pairs: Pairs, std: float, seed: int, purpose: str) -> Pairs:
+    """``pairs`` with noise of that standard deviation drawn once on the inputs; the targets stay clean."""
+    if not std:
         return pairs
     source = generator(seed, "noise on", purpose)
     drawn = torch.randn(pairs.inputs.shape, generator=source).to(pairs.inputs)
-    noisy = pairs.inputs + noise_std(train.inputs, relative) * drawn
+    noisy = pairs.inputs + std * drawn
     return Pairs(noisy, pairs.targets, pairs.target_ids, pairs.group_ids)

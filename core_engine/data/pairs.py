@@ -7,6 +7,10 @@ from attrs import field, frozen
 from torch import Tensor
 
 
+def _shape(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)}"
+
+
 @frozen(eq=False)
 class Pairs:
     """``n`` rows of input and target embeddings on one device.
@@ -16,10 +20,10 @@ class Pairs:
     the data names no groups. In an autoencoder, ``targets`` holds the clean input.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    target_ids: Tensor = field()
-    group_ids: Tensor | None = None
+    inputs: Tensor = field(repr=_shape)
+    targets: Tensor = field(repr=_shape)
+    target_ids: Tensor = field(repr=False)
+    group_ids: Tensor | None = field(default=None, repr=False)
 
     @target_ids.default
     def _each_target_its_own(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import attrs
 import numpy as np
 import structlog
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor
 from core_engine.contracts.data import Example
 from core_engine.contracts.objects import DataSource
 from core_engine.data.filters import filter_examples
+from core_engine.data.identity import identity
 from core_engine.data.modes import answers, held_out_rows, without_known_texts
 from core_engine.data.pairs import Pairs
 from core_engine.data.read import read_examples
-from core_engine.data.split import require_disjoint, split_by_group
+from core_engine.data.split import require_disjoint, require_held_out, split_by_group
 from core_engine.errors import DataError
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.recipe.schema import Filters, Split
@@ -67,21 +69,26 @@ def prepare(
     dropped: dict[str, dict[str, int]] = {}
     parts = _split(_read(sources, filters, dropped), split, seed)
     require_disjoint(parts)
+    if not isinstance(mode, Autoencoder):
+        require_held_out(parts)
     rows = {part: held_out_rows(examples, mode, part) for part, examples in parts.items()}
     if isinstance(mode, Autoencoder):
+        known = rows["train"]
         for part in ("validation", "test"):
-            fresh = without_known_texts(rows[part], rows["train"])
+            fresh = without_known_texts(rows[part], known)
             if len(fresh) < len(rows[part]):
-                dropped.setdefault(part, {})["stands_in_train"] = len(rows[part]) - len(fresh)
+                dropped.setdefault(part, {})["stands_elsewhere"] = len(rows[part]) - len(fresh)
             rows[part] = fresh
+            known = known + fresh
     for part, examples in rows.items():
         if len(examples) < 2:
             raise DataError(f"data.{part}: {len(examples)} rows are left; a run needs at least 2 in each part")
-    corpus_rows = _corpus(sources, rows["test"])
+    corpus_rows = _corpus(sources.corpus, rows["test"])
+    _require_one_form({**rows, "corpus": corpus_rows}, filters, mode)
     vectors = _vectors([*rows.values(), corpus_rows], embed)
     if filters.min_similarity is not None:
         rows["train"] = _similar(rows["train"], vectors, filters.min_similarity, dropped)
-    extra = answers(parts["train"]) if isinstance(mode, Mixed) else None
+    extra = answers(rows["train"]) if isinstance(mode, Mixed) else None
     report: dict[str, object] = {
         "rows": {part: len(examples) for part, examples in rows.items()},
         "groups": {part: len({r.group for r in examples} - {None}) for part, examples in rows.items()},
@@ -110,7 +117,8 @@ def prepare_held_out(
     rows = held_out_rows(_filtered(read_examples(source, "test"), filters, "test", dropped), mode, "test")
     if len(rows) < 2:
         raise DataError(f"{len(rows)} rows are left; evaluation needs at least 2")
-    corpus_rows = _corpus(Sources(train=source, corpus=corpus), rows)
+    corpus_rows = _corpus(corpus, rows)
+    _require_one_form({"test": rows, "corpus": corpus_rows}, filters, mode)
     vectors = _vectors([rows, corpus_rows], embed)
     tensor = torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None
     return _pairs(rows, vectors), tensor, {"rows": {"test": len(rows)}, "dropped": dropped}
@@ -142,17 +150,42 @@ def _split(parts: dict[str, list[Example]], split: Split, seed: int) -> dict[str
     return {part: held_out.get(part, parts.get(part, [])) for part in ("train", "validation", "test")}
 
 
-def _corpus(sources: Sources, test: list[Example]) -> list[Example]:
+def _corpus(source: DataSource | None, test: list[Example]) -> list[Example]:
     """Distinct corpus rows that are no test target: those are candidates already."""
-    if sources.corpus is None:
+    if source is None:
         return []
-    targets = {_identity(row.target) for row in test}
-    found = {_identity(row.input): row for row in read_examples(sources.corpus, "corpus")}
+    targets = {identity(row.target) for row in test}
+    found = {identity(row.input): row for row in read_examples(source, "corpus")}
     return [row for key, row in found.items() if key not in targets]
 
 
-def _identity(value: object) -> object:
-    return value.tobytes() if isinstance(value, np.ndarray) else value
+def _require_one_form(parts: dict[str, list[Example]], filters: Filters, mode: Autoencoder | Dialogue | Mixed) -> None:
+    """DataError where texts meet embeddings, dimensions differ between parts, or a filter cannot do anything."""
+    first_part, first = next((part, rows[0]) for part, rows in parts.items() if rows)
+    for part, rows in parts.items():
+        if not rows:
+            continue
+        # A corpus holds targets.
+        expected = {"input": _form(first.target if part == "corpus" else first.input)}
+        if part != "corpus":
+            expected["target"] = _form(first.target)
+        for side, form in expected.items():
+            if _form(getattr(rows[0], side)) != form:
+                raise DataError(
+                    f"data.{part}: {side}s are {_form(getattr(rows[0], side))}; data.{first_part} has {form}"
+                )
+    if not isinstance(first.input, str) and attrs.evolve(filters, min_similarity=None) != Filters():
+        raise DataError("data.filters: rules on texts have no effect on ready embeddings; remove them")
+    if filters.min_similarity is not None and _form(first.input) != _form(first.target):
+        raise DataError("data.filters.min_similarity needs inputs and targets of the same dimension; remove it")
+    if isinstance(mode, Autoencoder) and filters.min_similarity is not None:
+        raise DataError(
+            "data.filters.min_similarity has no effect in mode autoencoder, where target is input; remove it"
+        )
+
+
+def _form(value: object) -> str:
+    return "texts" if isinstance(value, str) else f"embeddings of {len(np.atleast_1d(np.asarray(value)))} dimensions"
 
 
 def _vectors(parts: list[list[Example]], embed: Embed | None) -> Callable[[object], Tensor]:
@@ -188,7 +221,7 @@ def _pairs(rows: list[Example], vectors: Callable[[object], Tensor]) -> Pairs:
     return Pairs(
         inputs=torch.stack([vectors(row.input) for row in rows]),
         targets=torch.stack([vectors(row.target) for row in rows]),
-        target_ids=_numbers([_identity(row.target) for row in rows]),
+        target_ids=_numbers([identity(row.target) for row in rows]),
         group_ids=_numbers(groups) if has_groups else None,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from core_engine.contracts.data import Example
 from core_engine.contracts.objects import DataSource
-from core_engine.errors import DataError
+from core_engine.errors import DataError, EngineError
 
 
 def read_examples(source: DataSource, part: str) -> list[Example]:
@@ -15,7 +15,12 @@ def read_examples(source: DataSource, part: str) -> list[Example]:
     DataError where there are no rows, rows of different form, equal ids, or embeddings that are not finite or not of
     one length.
     """
-    rows = list(source.read())
+    try:
+        rows = list(source.read())
+    except EngineError:
+        raise
+    except Exception as error:
+        raise DataError(f"{part}: the source failed: {type(error).__name__}: {error}") from error
     if not rows:
         raise DataError(f"{part}: the source yields no rows")
     seen: set[str] = set()

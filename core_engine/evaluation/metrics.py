@@ -77,8 +77,18 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
     }
     if pairs.group_ids is not None:
         ranks = rank_of_target(output, candidates, relevant, pairs.group_ids)
+        ranks = ranks[_has_rivals(pairs.group_ids, relevant, len(ids))]
         scores |= {"within_recall@1": recall_at(ranks, 1), "within_mrr": mean_reciprocal_rank(ranks)}
     return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
+
+
+def _has_rivals(group_ids: Tensor, relevant: Tensor, count: int) -> Tensor:
+    """Bool ``[n]``: rows whose group holds another target than their own. Where there is none, there is nothing to
+    find.
+    """
+    _, groups = group_ids.unique(return_inverse=True)
+    pools = (groups * count + relevant).unique()
+    return torch.bincount(pools // count)[groups] > 1
 
 
 def _with_finite_rows(output: Tensor) -> Tensor:

@@ -33,7 +33,10 @@ def check_recipe(recipe: Recipe, root: Node) -> tuple[list[Problem], list[str]]:
     if recipe.teacher is not None and recipe.teacher not in recipe.teachers:
         known = ", ".join(recipe.teachers) or "none"
         report("teacher", f"no teacher named {recipe.teacher!r} stands under 'teachers'; there: {known}")
-    if recipe.teachers and recipe.teacher is None:
+    ready = bool(getattr(recipe.data.train.config, "yields_embeddings", False))
+    if ready and recipe.teacher is not None:
+        report("teacher", "the data are ready embeddings, so a teacher has no effect; write 'teacher: null'")
+    if recipe.teachers and recipe.teacher is None and not ready:
         report("teachers", "no teacher is chosen; add 'teacher:' with one of these names")
 
     if recipe.train.monitor not in MONITORS:

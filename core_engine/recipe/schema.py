@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -90,9 +91,15 @@ class Data:
 # Lattice.
 
 
+#: 256 cells along each axis: far beyond what fits into memory in training, and still countable.
+MAX_CELLS = 256**3
+
+
 def _three_positive(instance: object, attribute: attrs.Attribute[tuple[int, int, int]], value: tuple[int, ...]) -> None:
     if min(value) < 1:
         raise ValueError(f"a lattice has at least one cell along each axis: {list(value)}")
+    if math.prod(value) > MAX_CELLS:
+        raise ValueError(f"a lattice of {math.prod(value)} cells; {MAX_CELLS} are the most")
 
 
 @frozen

@@ -23,9 +23,12 @@ class Slot:
 
 @frozen
 class Choice:
-    """Annotation of a field that takes one of the engine's own classes, chosen by ``type``."""
+    """Annotation of a field that takes one of the engine's own classes, chosen by ``type``; ``default`` where it is
+    not given.
+    """
 
     options: Mapping[str, type[Any]] = field(hash=False)
+    default: str | None = None
 
 
 @frozen

@@ -243,13 +243,14 @@ class Structurer:
             if isinstance(mark, Slot):
                 return self._component(located, mark.kind)
             if isinstance(mark, Choice):
-                name, rest = self._typed(located, sorted(mark.options))
+                name, rest = self._typed(located, sorted(mark.options), mark.default)
                 if name not in mark.options:
                     raise self._unknown_type(located, name, mark.options)
                 return self._structure(Located(rest, located.where), mark.options[name])
             if isinstance(mark, FolderOrName):
                 text = cast(str, self._structure(located, str))
-                looks_local = text.startswith((".", "~")) or Path(text).is_absolute()
+                is_folder = (located.node.mark.folder / text).is_dir()
+                looks_local = is_folder or text.startswith((".", "~")) or Path(text).is_absolute()
                 return str(self._structure(located, Path)) if looks_local else text
         return self._structure(located, inner)
 
@@ -266,7 +267,7 @@ class Structurer:
         config = self._structure(Located(rest, located.where, supplier, located.beside), registered.component.config)
         return ComponentRef(kind, name, config, registered.provider)
 
-    def _typed(self, located: Located, names: Iterable[str]) -> tuple[str, Node]:
+    def _typed(self, located: Located, names: Iterable[str], default: str | None = None) -> tuple[str, Node]:
         """Splits a mapping into its ``type`` and the rest."""
         value = located.node.value
         known = ", ".join(names) or "none"
@@ -275,9 +276,12 @@ class Structurer:
             what = f"expected a mapping such as {example}, not {located.node.describe()}; types: {known}"
             raise self._fail(located, what)
         node = value.get("type", located.node)
-        name = node.value
+        name = node.value if "type" in value or default is None else default
         if not isinstance(name, str):
             what = f"expected a name, not {node.describe()}" if "type" in value else "missing"
+            unspaced = next((key for key in value if key.startswith("type:")), None)
+            if unspaced is not None:
+                what = f"missing; write a space after the colon in {unspaced!r}"
             self._note(located, join(located.where, "type"), f"{what}; known: {known}", node)
             raise InvalidError
         return name, attrs.evolve(located.node, value={key: item for key, item in value.items() if key != "type"})
@@ -339,9 +343,9 @@ def _has_origin(*origins: Any) -> Callable[[Any], bool]:
 def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
     try:
         attrs.resolve_types(cls, include_extras=True)
-    except NameError as error:
+    except Exception as error:  # an annotation can be any expression
         raise PluginError(
-            f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}); "
+            f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error!r}); "
             f"define it at module level and import its types there"
         ) from error
     return cast("tuple[attrs.Attribute[Any], ...]", attrs.fields(cls))

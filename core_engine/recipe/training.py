@@ -9,12 +9,15 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from core_engine.recipe.slots import Choice
 
+#: No optimiser learns at such a rate; a larger one is a slip of the pen.
+MAX_RATE = 1000.0
+
 
 @frozen
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019)."""
 
-    lr: float = field(default=1e-3, validator=gt(0))
+    lr: float = field(default=1e-3, validator=and_(gt(0), le(MAX_RATE)))
     weight_decay: float = field(default=0.01, validator=ge(0))
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=deep_iterable(and_(ge(0), lt(1))))
 
@@ -23,7 +26,7 @@ class AdamW:
 class Adam:
     """Adam (Kingma & Ba, 2015)."""
 
-    lr: float = field(default=1e-3, validator=gt(0))
+    lr: float = field(default=1e-3, validator=and_(gt(0), le(MAX_RATE)))
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=deep_iterable(and_(ge(0), lt(1))))
 
 
@@ -31,13 +34,13 @@ class Adam:
 class SGD:
     """Stochastic gradient descent with momentum."""
 
-    lr: float = field(default=0.1, validator=gt(0))
+    lr: float = field(default=0.1, validator=and_(gt(0), le(MAX_RATE)))
     momentum: float = field(default=0.9, validator=and_(ge(0), lt(1)))
     weight_decay: float = field(default=0.0, validator=ge(0))
 
 
 OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
-Optimizer = Annotated[AdamW | Adam | SGD, Choice(OPTIMIZERS)]
+Optimizer = Annotated[AdamW | Adam | SGD, Choice(OPTIMIZERS, default="adamw")]
 
 
 @frozen
@@ -68,7 +71,7 @@ class Plateau:
 
 
 SCHEDULES = {"constant": Constant, "cosine": Cosine, "plateau": Plateau}
-Schedule = Annotated[Constant | Cosine | Plateau, Choice(SCHEDULES)]
+Schedule = Annotated[Constant | Cosine | Plateau, Choice(SCHEDULES, default="cosine")]
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from core_engine.errors import CheckpointError, OutputError
 LOCK_FILE = "recipe.lock.yaml"
 RESULT_FILE = "result.json"
 CHECKPOINTS = "checkpoints"
+
+
+def run_label(name: str, control: str) -> str:
+    """What the run's folder is named after: a control run must not be taken for the run it stands beside."""
+    return name if control == "none" else f"{name}-{control}"
 
 
 def check_writable(folder: Path) -> None:
@@ -49,8 +55,10 @@ def unfinished_run(output: Path, name: str) -> Path | None:
     """The newest run of that name that has a checkpoint and no result."""
     runs = [
         path
-        for path in output.glob(f"{name}-[0-9]*-[0-9]*")
-        if not (path / RESULT_FILE).exists() and any((path / CHECKPOINTS).glob("step-*"))
+        for path in output.glob(f"{name}-*")
+        if re.fullmatch(r"\d{8}-\d{6}(-\d+)?", path.name.removeprefix(f"{name}-"))
+        and not (path / RESULT_FILE).exists()
+        and any((path / CHECKPOINTS).glob("step-*"))
     ]
     return max(runs, key=lambda path: path.stat().st_mtime, default=None)
 

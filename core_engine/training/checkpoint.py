@@ -79,11 +79,13 @@ def save_checkpoint(
             _sync(file)
         beside.rename(path)
         _sync(folder)
-    except OSError as error:
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # torch and safetensors report a full disk in their own ways
         shutil.rmtree(beside, ignore_errors=True)
-        raise OutputError(
-            f"{path}: the checkpoint cannot be written ({error.strerror or error}); earlier ones are intact"
-        ) from error
+        raise OutputError(f"{path}: the checkpoint cannot be written ({error}); earlier ones are intact") from error
     return path
 
 
@@ -97,7 +99,10 @@ def rotate(folder: Path, keep: int) -> None:
     best = sorted(folder.glob("best-*"))
     wanted = {path.name for path in best[-1:]}
     for path in steps[-keep:]:
-        best_step = json.loads((path / MANIFEST_FILE).read_text(encoding="utf-8")).get("best_step")
+        try:
+            best_step = open_checkpoint(path).facts.get("best_step")
+        except CheckpointError:
+            continue  # nobody can go on from it; opening it says so
         if best_step is not None:
             wanted.add(f"best-{best_step:08d}")
     for path in best:
@@ -107,6 +112,8 @@ def rotate(folder: Path, keep: int) -> None:
 
 def discard_after(folder: Path, step: int) -> None:
     """Removes checkpoints later than ``step``: a run that goes on from there writes its own."""
+    for left_over in [*folder.glob(".step-*"), *folder.glob(".best-*")]:
+        shutil.rmtree(left_over)  # of a process that was killed while writing
     for kind in ("step", "best"):
         for path in folder.glob(f"{kind}-*"):
             if int(path.name.removeprefix(f"{kind}-")) > step:
@@ -124,7 +131,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         found_format, step, files = manifest["format"], int(manifest["step"]), dict(manifest["files"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no checkpoint; there is no {MANIFEST_FILE} in it") from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
         raise CheckpointError(f"{manifest_path}: damaged ({error}); use another checkpoint") from error
     if found_format != CHECKPOINT_FORMAT:
         raise CheckpointError(
@@ -167,7 +174,7 @@ def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
     path = checkpoint.path / STATE_FILE
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, struct.error) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, struct.error) as error:
         raise CheckpointError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds {type(state).__name__}, not a training state")
@@ -175,16 +182,23 @@ def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def newest_checkpoint(run_dir: Path, kind: Literal["step", "best"]) -> Checkpoint:
-    """The newest whole checkpoint of a run; damaged ones are named in a warning. CheckpointError where none is
-    whole.
+    """The newest checkpoint of a run. CheckpointError where there is none.
+
+    Damaged step checkpoints are named in a warning and passed over: a run that goes on from an earlier one ends the
+    same. The best one must be whole, since an earlier one holds another core.
     """
     folder = run_dir / "checkpoints"
-    for path in sorted(folder.glob(f"{kind}-*"), reverse=True):
+    if kind == "best":
+        paths = sorted(folder.glob("best-*"))
+        if not paths:
+            raise CheckpointError(f"{folder}: no core in it: the run was not evaluated yet; go on with it by --resume")
+        return open_checkpoint(paths[-1])
+    for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             return open_checkpoint(path)
         except CheckpointError as error:
             log.warning("checkpoint skipped", reason=str(error))
-    raise CheckpointError(f"{folder}: no whole {kind} checkpoint in it")
+    raise CheckpointError(f"{folder}: no whole step checkpoint in it")
 
 
 def _shape(tensor: Tensor | None) -> str:

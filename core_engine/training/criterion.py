@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core_engine.contracts.objects import Batch, Loss
+from core_engine.errors import TrainingError
 
 
 class Criterion(nn.Module):
@@ -29,11 +30,11 @@ class Criterion(nn.Module):
             value = loss(output, target, batch)
             if isinstance(value, tuple):
                 value, named = value
-                parts.update((f"{name}/{key}", part.detach()) for key, part in named.items())
+                parts.update((f"loss/{name}/{key}", part.detach()) for key, part in named.items())
             if not isinstance(value, torch.Tensor) or value.ndim:
-                raise TypeError(f"loss {name!r} must return a scalar tensor, not {_what(value)}")
+                raise TrainingError(f"loss {name!r} must return a scalar tensor, not {_what(value)}")
             if len(self.terms) > 1:
-                parts[name] = value.detach()
+                parts[f"loss/{name}"] = value.detach()
             weighted = value if weight == 1.0 else weight * value
             total = weighted if total is None else total + weighted
         assert total is not None, "a criterion has at least one term"  # noqa: S101

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Events:
     """``hooks``: the plugin manager's hook relay, or None where no plugins are loaded."""
 
     run: RunInfo
-    loggers: Sequence[Logger] = ()
+    loggers: list[Logger] = field(factory=list)
     hooks: pluggy.HookRelay | None = None
     _next_progress: float = field(default=0.0, init=False)
     _step_hook: Any = field(default=None, init=False)
@@ -58,7 +58,3 @@ class Events:
     def end(self, result: Mapping[str, Any]) -> None:
         if self.hooks is not None:
             self.hooks.on_run_end(run=self.run, result=result)
-
-    def close(self) -> None:
-        for logger in self.loggers:
-            logger.close()

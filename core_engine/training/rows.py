@@ -67,6 +67,7 @@ def training_rows(
     std = noise_std(train.inputs, relative)
     if shuffle_targets:
         train = _shuffled(train, seed)
+        extra = None if extra is None else _shuffled(extra, seed)
     if isinstance(mode, Mixed) and extra is None:
         raise DataError("mode mixed needs further rows to train on: give Splits its 'extra'")
     if extra is None or not isinstance(mode, Mixed):

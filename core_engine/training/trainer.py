@@ -27,6 +27,7 @@ from core_engine.training.checkpoint import (
     discard_after,
     load_core_weights,
     load_state,
+    open_checkpoint,
     rotate,
     save_checkpoint,
 )
@@ -39,6 +40,9 @@ from core_engine.training.stopping import Monitor, Progress
 from core_engine.training.validation import score_validation
 
 log = structlog.get_logger("core_engine.training")
+
+
+_REMEDY = "lower train.optimizer.lr or set train.clip_norm; checkpoints written so far are of finite weights"
 
 
 @frozen
@@ -81,6 +85,7 @@ class Trainer:
     _history: list[Record] = field(factory=list, init=False)
     _sums: dict[str, Tensor] = field(factory=dict, init=False)
     _summed_rows: int = field(default=0, init=False)
+    _stopped: str | None = field(default=None, init=False)
     _saved_at: float = field(factory=time.monotonic, init=False)
     _monitor: Monitor = field(init=False)
     _trained: list[tuple[str, nn.Parameter]] = field(init=False)
@@ -104,19 +109,29 @@ class Trainer:
 
         TrainingError where the loss is not finite.
         """
-        while self.step < self._rates.total_steps:
+        while self._stopped is None and self.step < self._rates.total_steps:
             if not self._finish_epoch():
                 return self._outcome("asked to stop", finished=False)
             self.epoch += 1
             self._batch = 0
-            reason = self._close_epoch()
-            if time.monotonic() - self._saved_at >= self.options.checkpoints.every_seconds:
+            self._stopped = self._close_epoch()
+            if self._save_is_due():
                 self.save()
-            if reason is not None:
-                return self._outcome(reason, finished=True)
-            if self.step < self._rates.total_steps and self.should_stop(self.step):
+            if self._stopped is None and self.step < self._rates.total_steps and self.should_stop(self.step):
                 return self._outcome("asked to stop", finished=False)
-        return self._outcome("all steps done", finished=True)
+        return self._outcome(self._stopped or "all steps done", finished=True)
+
+    def _save_is_due(self) -> bool:
+        """At the end of an epoch. Always after the last one: what follows may take long, and must not cost the
+        training.
+        """
+        options = self.options.checkpoints
+        return (
+            self._stopped is not None
+            or self.step == self._rates.total_steps
+            or (options.every_steps is not None and self.step % options.every_steps == 0)
+            or time.monotonic() - self._saved_at >= options.every_seconds
+        )
 
     def _finish_epoch(self) -> bool:
         """Trains through the rest of an epoch. False where it was asked to stop before the epoch's end."""
@@ -134,7 +149,8 @@ class Trainer:
             self.step += 1
             self._batch += 1
             last = end == size or self.step == self._rates.total_steps
-            self._update(note_gradients=last)
+            # The last batch of an epoch may be a single row, which some losses have nothing to say about.
+            self._update(note_gradients=last or self._batch == 2)
             events.step(self.step)
             if last:
                 return True
@@ -208,15 +224,18 @@ class Trainer:
         values = {name: float(total) / self._summed_rows for name, total in self._sums.items()}
         self._sums, self._summed_rows = {}, 0
         if not math.isfinite(values["loss"]):
-            raise TrainingError(
-                f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); the last checkpoint is "
-                f"intact. Lower train.optimizer.lr, or set train.clip_norm"
-            )
+            raise TrainingError(f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); {_REMEDY}")
+        self._require_finite_weights()
         values["lr"] = self._optimizer.param_groups[0]["lr"]
         self._record("train", values)
         if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
             return None
         return self._evaluate()
+
+    def _require_finite_weights(self) -> None:
+        """Before anything is scored or saved: weights that are not finite must not take the place of good ones."""
+        if not all(parameter.isfinite().all() for parameter in self._parameters):
+            raise TrainingError(f"weights are not finite after step {self.step}; {_REMEDY}")
 
     def _evaluate(self) -> str | None:
         values = score_validation(self.core, self.criterion, self.validation, self.options.batch_size, self.seed)
@@ -231,6 +250,7 @@ class Trainer:
             path = save_checkpoint(
                 self.checkpoints, "best", self.step, self.core, None, {**self.facts, "validation": values}
             )
+            rotate(self.checkpoints, self.options.checkpoints.keep)
             self.events.checkpoint(self.step, path)
         return reason
 
@@ -255,7 +275,9 @@ class Trainer:
 
     def save(self) -> None:
         """Writes a step checkpoint, from which a run goes on as if it had not been interrupted."""
+        self._require_finite_weights()
         state = {
+            "stopped": self._stopped,
             "step": self.step,
             "epoch": self.epoch,
             "batch": self._batch,
@@ -288,6 +310,11 @@ class Trainer:
             self._summed_rows = state["summed_rows"]
             self._has_gradient.copy_(state["has_gradient"])
             self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
-            discard_after(self.checkpoints, self.step)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            self._stopped = state["stopped"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{checkpoint.path}: its training state does not fit this recipe: {error}") from error
+        if self.step != checkpoint.step:
+            raise CheckpointError(f"{checkpoint.path}: its training state is of step {self.step}")
+        if self._progress.best_step is not None:
+            open_checkpoint(self.checkpoints / f"best-{self._progress.best_step:08d}")
+        discard_after(self.checkpoints, self.step)

@@ -26,8 +26,10 @@ def _loss(output: Tensor, criterion: Criterion, pairs: Pairs, batch_size: int, s
     order = torch.randperm(len(pairs), generator=generator(seed, "validation")).to(output.device)
     group_ids = pairs.group_ids if pairs.group_ids is not None else torch.arange(len(pairs), device=output.device)
     total = torch.zeros((), device=output.device)
+    criterion.eval()
     with torch.no_grad():
         for rows in order.split(batch_size):
             batch = Batch(rows, pairs.inputs[rows], pairs.target_ids[rows], group_ids[rows], epoch=0)
             total += criterion(output[rows], pairs.targets[rows], batch)[0] * len(rows)
+    criterion.train()
     return float(total) / len(pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -22,6 +23,8 @@ class Embeddings:
     out as float32. They are mapped, not loaded. ``groups``: a ``.txt`` file with the name of each row's group on a
     line of its own.
     """
+
+    yields_embeddings: ClassVar[bool] = True
 
     inputs: Path
     targets: Path | None = None

@@ -35,7 +35,8 @@ def download(model: str, revision: str | None, remote_code: bool) -> Path:
 
     from core_engine_teachers.quiet import quiet
 
-    here = f"model {model!r} (no such folder, and not in the hub's cache)"
+    here = f"model {model!r} is no folder here and not in the hub's cache"
+    folder_hint = f"write ./{model} if you mean a folder"
     at = f" at revision {revision!r}" if revision else ""
     try:
         with quiet():
@@ -43,7 +44,7 @@ def download(model: str, revision: str | None, remote_code: bool) -> Path:
             log.info("downloading model", model=model, revision=revision)
             folder = snapshot_download(model, revision=revision, allow_patterns=_patterns(remote_code))
     except errors.HFValidationError as error:
-        raise TeacherError(f"{here}: not a hub id either; write 'owner/name', or './folder' for a folder") from error
+        raise TeacherError(f"{here}, and not a hub id either: write 'owner/name', or {folder_hint}") from error
     except errors.GatedRepoError as error:
         raise TeacherError(
             f"model {model!r}: gated on the hub. Accept its terms at https://huggingface.co/{model}, then log in with "
@@ -53,19 +54,20 @@ def download(model: str, revision: str | None, remote_code: bool) -> Path:
         raise TeacherError(f"model {model!r}: the hub has no revision {revision!r} of it") from error
     except errors.RepositoryNotFoundError as error:
         raise TeacherError(
-            f"{here}: the hub does not have it, or it is private: check the name, or log in with 'hf auth login'"
+            f"{here}, and the hub does not have it, or it is private: check the name, or log in with 'hf auth login'; "
+            f"{folder_hint}"
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise TeacherError(
-            f"{here}{at}: the hub is switched off by HF_HUB_OFFLINE. Unset it, or download the model elsewhere with "
-            f"'hf download {model}' and give its folder"
+            f"{here}{at}, and the hub is switched off by HF_HUB_OFFLINE: unset it, or download the model elsewhere "
+            f"with 'hf download {model}' and give its folder; {folder_hint}"
         ) from error
     except TeacherError:
         raise
     except Exception as error:  # whatever the HTTP library of this version raises
         raise TeacherError(
-            f"{here}{at}: cannot be downloaded from the hub ({type(error).__name__}: {error}). Check the network, or "
-            f"download it elsewhere with 'hf download {model}' and give its folder"
+            f"{here}{at}, and cannot be downloaded from the hub ({type(error).__name__}: {error}): check the network, "
+            f"or download it elsewhere with 'hf download {model}' and give its folder; {folder_hint}"
         ) from error
     return Path(folder)
 

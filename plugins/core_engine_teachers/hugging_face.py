@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class HuggingFace(EncoderOptions):
     """Any Hugging Face text encoder or decoder-only model, from a hub id or a local folder.
 
-    ``model``: a hub id such as ``distilbert-base-uncased``, or a folder, written ``./folder`` (in a
-    recipe, relative to its file) or as an absolute path. ``revision``: branch, tag or commit of a hub id.
+    ``model``: a folder, written ``./folder`` or as an absolute path, or a hub id such as ``distilbert-base-uncased``.
+    In a recipe, folders are relative to its file, and one that is there needs no ``./``.
+    ``revision``: branch, tag or commit of a hub id.
     A model in the hub's local cache is used as it stands there; only one that is not there is downloaded.
     """
 

@@ -99,7 +99,7 @@ def _check_weights(folder: Path, model: PreTrainedModel, report: dict[str, Any])
 
 
 def _check_positions(folder: Path, model: PreTrainedModel, max_length: int) -> None:
-    """RoBERTa and its kin count positions from behind the padding index, so config.json's figure is too high."""
+    """Against the weights themselves: a model of unknown kind may use fewer positions than config.json says."""
     for name, module in model.named_modules():
         if not name.endswith("position_embeddings") or not isinstance(module, nn.Embedding):
             continue

@@ -31,6 +31,24 @@ TOKENIZER_FILES = (
 )
 #: Tokenizers without a limit of their own state one of about 1e30, and some configs a million or more.
 _UNLIMITED = 1_000_000
+#: ``model_type`` of RoBERTa and its kin, whose first position is pad_token_id + 1: those before it are never used.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "ibert",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
 
 
 def as_folder(model: str) -> Path | None:
@@ -87,10 +105,13 @@ def hidden_size(folder: Path) -> int | None:
 
 def resolve_max_length(folder: Path, asked: int | None) -> int:
     """Tokens per text: what was asked for, else the model's own limit. Raises TeacherError where that cannot be."""
-    positions = _first_int(_read_object(folder / CONFIG), "max_position_embeddings", "n_positions")
+    positions = _usable_positions(_read_object(folder / CONFIG))
     if asked is not None:
         if positions is not None and asked > positions:
-            raise TeacherError(f"{folder}: max_length is {asked}, but the model has {positions} positions: lower it")
+            raise TeacherError(
+                f"{folder}: max_length is {asked}, but the model has {positions} positions: set max_length: "
+                f"{positions} or less, or leave it out"
+            )
         return asked
     settings = folder / "tokenizer_config.json"
     stated = _first_int(_read_object(settings), "model_max_length") if settings.is_file() else None
@@ -98,6 +119,15 @@ def resolve_max_length(folder: Path, asked: int | None) -> int:
     if limit >= _UNLIMITED:
         raise TeacherError(f"{folder}: neither model nor tokenizer states a usable limit of tokens: set max_length")
     return limit
+
+
+def _usable_positions(config: dict[str, Any]) -> int | None:
+    """How many tokens the model has positions for, by its config.json; None where that says nothing of it."""
+    positions = _first_int(config, "max_position_embeddings", "n_positions")
+    if positions is None or config.get("model_type") not in _POSITIONS_AFTER_PADDING:
+        return positions
+    padding = _first_int(config, "pad_token_id")
+    return positions - (1 if padding is None else padding) - 1  # 1 is RoBERTa's
 
 
 def _first_int(values: dict[str, Any], *names: str) -> int | None:

@@ -16,7 +16,8 @@ class EncoderOptions:
     """How a model turns a text into one embedding.
 
     ``pooling``: mean over the text's tokens, its first token, or its last. ``max_length``: tokens per text, special
-    tokens included; None means the model's own limit. ``dtype``: what the model computes in; embeddings are
+    tokens included; None means the lower of
+    the model's positions and its tokenizer's limit. ``dtype``: what the model computes in; embeddings are
     float32 always. ``normalize``: embeddings of unit length. ``batch_tokens``: padded tokens per batch, which bounds
     memory and does not change embeddings beyond rounding. ``trust_remote_code``: run Python code that comes with
     the model.

@@ -23,6 +23,7 @@ from core_engine import (
     load_core,
 )
 from core_engine.errors import CheckpointError, DataError, EngineError, OutputError, TrainingError
+from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.host.registry import Provider
 from core_engine.recipe.modes import Mixed
@@ -82,8 +83,10 @@ def test_own_parts_train_and_are_scored(tmp_path: Path) -> None:
     assert result.test["cosine_centred"] > result.untrained["cosine_centred"] + 0.2
     assert result.baselines["ridge"]["cosine"] == pytest.approx(1.0, abs=1e-3)
     assert json.loads((result.run_dir / "result.json").read_text())["test"] == result.test
-    with pytest.raises(CheckpointError, match="no run folder made from a recipe"):
+    with pytest.raises(CheckpointError, match="no run made from a recipe"):
         load_core(result.run_dir)
+    trained = load_core(result.run_dir, core=own_core(seed=9))
+    assert evaluate(trained(splits().test.inputs), splits().test) == result.test
 
 
 def test_any_module_can_be_the_core(tmp_path: Path) -> None:
@@ -148,7 +151,8 @@ def test_lifecycle_hooks_are_called_in_order(tmp_path: Path) -> None:
         ("step", 1),
         ("step", 2),
         ("evaluation", 2, True),
-        ("checkpoint", 2, True),
+        ("checkpoint", 2, True),  # the best one
+        ("checkpoint", 2, True),  # the one to go on from
         ("end", True),
     ]
 
@@ -180,7 +184,7 @@ def test_other_data_cannot_be_resumed_with(tmp_path: Path) -> None:
     engine(tmp_path).run(should_stop=lambda step: step == 5)
     changed = splits()
     changed.train.inputs[3, 2] += 1
-    with pytest.raises(CheckpointError, match="the training data are not those"):
+    with pytest.raises(CheckpointError, match="the data are not those"):
         engine(tmp_path, data=changed).run(resume="auto")
 
 

@@ -77,11 +77,11 @@ def test_batch_and_container_make_no_difference(finished_run: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: (run / "recipe.lock.yaml").unlink(), "no run folder made from a recipe"),
-        (lambda run: shutil.rmtree(run / "checkpoints"), "no whole best checkpoint"),
+        (lambda run: (run / "recipe.lock.yaml").unlink(), "no run made from a recipe"),
+        (lambda run: shutil.rmtree(run / "checkpoints"), "no core in it"),
         (
-            lambda run: next(run.glob("checkpoints/best-*/core.safetensors")).write_bytes(b"x"),
-            "no whole best checkpoint",
+            lambda run: max(run.glob("checkpoints/best-*")).joinpath("core.safetensors").write_bytes(b"x"),
+            "damaged: its digest",
         ),
         (
             lambda run: (run / "recipe.lock.yaml").write_text(

@@ -66,7 +66,7 @@ def test_autoencoder_holds_out_texts_that_training_never_saw() -> None:
     data = prepared(Sources(train=train, validation=other, test=third), Autoencoder())
     assert torch.equal(data.validation.inputs, embed(["fresh one", "fresh two"]))
     assert torch.equal(data.validation.inputs, data.validation.targets)
-    assert data.report["dropped"] == {"validation": {"stands_in_train": 1}}
+    assert data.report["dropped"] == {"validation": {"stands_elsewhere": 1}}
 
 
 def test_mixed_adds_each_distinct_training_answer_to_itself() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_engine import Pairs
-from core_engine.data.noise import with_noise
+from core_engine.data.noise import noise_std, with_noise
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.training.rows import training_rows
 
@@ -77,7 +77,7 @@ def test_shuffled_targets_stay_with_their_ids_and_leave_inputs_alone() -> None:
 def test_noise_is_relative_to_the_norm_whatever_the_dimension(relative: float, cosine: float) -> None:
     for dim, scale in ((64, 1.0), (512, 30.0)):
         clean = Pairs(scale * torch.nn.functional.normalize(pairs(2000, dim).inputs), pairs(2000, dim).targets)
-        noisy = with_noise(clean, clean, relative, seed=0, purpose="test")
+        noisy = with_noise(clean, noise_std(clean.inputs, relative), seed=0, purpose="test")
         assert torch.cosine_similarity(noisy.inputs, clean.inputs).mean().item() == pytest.approx(cosine, abs=0.01)
         assert torch.equal(noisy.targets, clean.targets)
 

@@ -115,7 +115,7 @@ def test_a_core_without_trainable_parameters_is_an_error(make_trainer: Make) -> 
 
 
 def test_a_loss_must_be_scalar(make_trainer: Make) -> None:
-    with pytest.raises(TypeError, match=r"loss 'cosine' must return a scalar tensor, not a tensor of shape \[16\]"):
+    with pytest.raises(TrainingError, match=r"loss 'cosine' must return a scalar tensor, not a tensor of shape \[16\]"):
         make_trainer(loss=lambda output, target, batch: torch.cosine_similarity(output, target)).run()
 
 
@@ -132,7 +132,7 @@ def test_a_losss_own_parameters_are_trained_and_resumed(make_trainer: Make) -> N
     straight, stopped = Scaled(), Scaled()
     outcome = make_trainer(loss=straight, folder="a").run()
     assert straight.scale.item() != 1.0
-    assert "cosine/scale" in outcome.history[0].values
+    assert "loss/cosine/scale" in outcome.history[0].values
     broken = make_trainer(loss=stopped, folder="b", should_stop=lambda step: step == 10)
     broken.run()
     broken.save()
@@ -155,7 +155,7 @@ def test_checkpoints_rotate_and_keep_what_they_go_back_to(make_trainer: Make) ->
     outcome = trainer.run()
     names = sorted(path.name for path in trainer.checkpoints.iterdir())
     steps = [name for name in names if name.startswith("step-")]
-    assert steps == ["step-00000036", "step-00000039"]
+    assert steps == ["step-00000039", "step-00000042"]
     assert f"best-{outcome.best_step:08d}" in names
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,17 @@ def test_a_text_of_exactly_the_models_length_fits(tiny_model: ModelOf, family: s
         row = build(folder, max_length=POSITIONS, normalize=False).encode([text])
     torch.testing.assert_close(row, one_by_one(folder, [text], "mean"), atol=1e-5, rtol=1e-5)
     assert not [log for log in logs if log["log_level"] == "warning"]
+
+
+def test_without_a_tokenizers_limit_a_long_text_is_cut_to_robertas_usable_positions(
+    tiny_model: ModelOf, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_model("roberta"), tmp_path / "roberta"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["model_max_length"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    row = build(folder, normalize=False).encode(["dogs " * 40])
+    torch.testing.assert_close(row, one_by_one(folder, ["dogs " * 40], "mean"), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,9 +83,10 @@ def test_problems_of_a_folder_are_known_to_check(bert: Path) -> None:
     assert list(HuggingFace(model="owner/name", revision="main").check()) == []
 
 
-def set_limits(folder: Path, positions: float | None, tokenizer: float | None) -> None:
+def set_limits(folder: Path, positions: float | None, tokenizer: float | None, padding: int | None = 1) -> None:
     for name, key, value in (
         ("config.json", "max_position_embeddings", positions),
+        ("config.json", "pad_token_id", padding),
         ("tokenizer_config.json", "model_max_length", tokenizer),
     ):
         content = json.loads((folder / name).read_text()) | {key: value}
@@ -113,3 +115,15 @@ def test_a_tokenizers_limit_may_be_exceeded_but_not_the_models(bert: Path) -> No
     assert resolve_max_length(bert, POSITIONS) == POSITIONS
     with pytest.raises(TeacherError, match=f"max_length is {POSITIONS + 1}, but the model has {POSITIONS} positions"):
         resolve_max_length(bert, POSITIONS + 1)
+
+
+@pytest.mark.parametrize(
+    ("padding", "tokenizer", "limit"),
+    [(1, None, 38), (1, 1e30, 38), (1, 512, 38), (1, 30, 30), (0, None, 39), (5, None, 34), (None, None, 38)],
+)
+def test_positions_that_start_behind_the_padding_id_are_not_all_usable(
+    tiny_model: Callable[[str], Path], tmp_path: Path, padding: int | None, tokenizer: float | None, limit: int
+) -> None:
+    folder = Path(shutil.copytree(tiny_model("roberta"), tmp_path / "roberta"))
+    set_limits(folder, 40, tokenizer, padding)
+    assert resolve_max_length(folder, None) == limit

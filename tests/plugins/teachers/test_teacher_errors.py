@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from core_engine_teachers import HuggingFace
+from core_engine_teachers import HuggingFace, model_folder
 from safetensors.torch import load_file, save_file
 from structlog.testing import capture_logs
 from tiny_models import POSITIONS, save_tokenizer
@@ -196,6 +196,14 @@ def test_encoder_decoder_models_are_refused(tmp_path: Path) -> None:
 
 
 def test_length_beyond_robertas_positions(tiny_model: Callable[[str], Path]) -> None:
+    with expect(tiny_model("roberta"), f"max_length is {POSITIONS + 1}", f"set max_length: {POSITIONS} or less"):
+        encode(tiny_model("roberta"), max_length=POSITIONS + 1)
+
+
+def test_positions_that_the_weights_have_and_the_config_does_not_tell_of(
+    tiny_model: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_folder, "_POSITIONS_AFTER_PADDING", frozenset())  # as a family that is not known
     with expect(tiny_model("roberta"), f"max_length is {POSITIONS + 2}", f"set max_length: {POSITIONS}"):
         encode(tiny_model("roberta"), max_length=POSITIONS + 2)
 
@@ -228,7 +236,7 @@ def test_a_text_that_is_not_unicode(bert: Path) -> None:
 
 @pytest.mark.parametrize("model", ["owner/name/more", "a b", "model.safetensors/"])
 def test_what_is_neither_folder_nor_hub_id(model: str) -> None:
-    with expect(model, "not a hub id either", "./folder"):
+    with expect(model, "not a hub id either", f"./{model}"):
         encode(model)
 
 
