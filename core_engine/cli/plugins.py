@@ -59,6 +59,9 @@ def _listing(host: PluginHost) -> dict[str, Any]:
 
 
 def _print(host: PluginHost, listing: dict[str, Any]) -> None:
+    print("plugins")
+    for provider in host.plugins:
+        print(f"  {provider}")
     for kind in Kind:
         rows = [c for c in host.registry.all() if c.kind is kind]
         if rows:

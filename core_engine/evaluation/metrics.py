@@ -37,7 +37,8 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
       targets and the rows of ``corpus`` ``[m, D]``, which holds no text that is a target. Formulas and sources
       stand in :mod:`core_engine.evaluation.retrieval`.
     - ``within_recall@1``, ``within_mrr`` (without a cut-off): the same among the targets of the row's own group
-      only; present where ``pairs.group_ids`` is.
+      only, over the rows whose group holds at least two targets (NaN where none does); present where
+      ``pairs.group_ids`` is.
 
     A row that is not finite is scored as zeros and ranks last; a warning says how many there were. Raises
     DataError where all targets are one text, so that there is nothing to tell apart, or where a target or corpus

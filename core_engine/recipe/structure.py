@@ -8,6 +8,7 @@ and raises :class:`InvalidError`, which a parent catches to go on with its other
 from __future__ import annotations
 
 import math
+import os
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -249,7 +250,8 @@ class Structurer:
                 return self._structure(Located(rest, located.where), mark.options[name])
             if isinstance(mark, FolderOrName):
                 text = cast(str, self._structure(located, str))
-                is_folder = (located.node.mark.folder / text).is_dir()
+                # Path.is_dir raises for a name that no file can have; this says no.
+                is_folder = os.path.isdir(located.node.mark.folder / text)  # noqa: PTH112
                 looks_local = is_folder or text.startswith((".", "~")) or Path(text).is_absolute()
                 return str(self._structure(located, Path)) if looks_local else text
         return self._structure(located, inner)
@@ -345,7 +347,7 @@ def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
         attrs.resolve_types(cls, include_extras=True)
     except Exception as error:  # an annotation can be any expression
         raise PluginError(
-            f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error!r}); "
+            f"the annotations of config class {cls.__module__}.{cls.__qualname__} cannot be resolved ({error}); "
             f"define it at module level and import its types there"
         ) from error
     return cast("tuple[attrs.Attribute[Any], ...]", attrs.fields(cls))

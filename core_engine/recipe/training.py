@@ -17,7 +17,7 @@ MAX_RATE = 1000.0
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019)."""
 
-    lr: float = field(default=1e-3, validator=and_(gt(0), le(MAX_RATE)))
+    lr: float = field(default=1e-3, validator=[gt(0), le(MAX_RATE)])
     weight_decay: float = field(default=0.01, validator=ge(0))
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=deep_iterable(and_(ge(0), lt(1))))
 
@@ -26,7 +26,7 @@ class AdamW:
 class Adam:
     """Adam (Kingma & Ba, 2015)."""
 
-    lr: float = field(default=1e-3, validator=and_(gt(0), le(MAX_RATE)))
+    lr: float = field(default=1e-3, validator=[gt(0), le(MAX_RATE)])
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=deep_iterable(and_(ge(0), lt(1))))
 
 
@@ -34,7 +34,7 @@ class Adam:
 class SGD:
     """Stochastic gradient descent with momentum."""
 
-    lr: float = field(default=0.1, validator=and_(gt(0), le(MAX_RATE)))
+    lr: float = field(default=0.1, validator=[gt(0), le(MAX_RATE)])
     momentum: float = field(default=0.9, validator=and_(ge(0), lt(1)))
     weight_decay: float = field(default=0.0, validator=ge(0))
 

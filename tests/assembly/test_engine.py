@@ -216,3 +216,55 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="no run folder can be made"):
         engine(tmp_path, output=tmp_path / "file").run()
+
+
+def test_an_engine_may_be_run_again_from_its_first_weights(tmp_path: Path) -> None:
+    one = engine(tmp_path)
+    first, second = one.run(), one.run()
+    assert first is not None
+    assert second is not None
+    assert (second.untrained, second.test) == (first.untrained, first.test)
+    assert first.run_dir != second.run_dir
+
+
+def test_a_control_run_is_not_taken_for_the_real_one(tmp_path: Path) -> None:
+    result = engine(tmp_path, name="mine", control="shuffled_targets").run()
+    assert result is not None
+    assert result.run_dir.name.startswith("mine-shuffled_targets-")
+    engine(tmp_path, name="mine-2").run(should_stop=lambda step: step == 3)
+    assert engine(tmp_path, name="mine").run(resume="auto", should_stop=lambda step: step == 3) is None
+    assert len(list(tmp_path.glob("mine-2-*"))) == 1
+
+
+def test_a_finished_run_cannot_be_gone_back_in(tmp_path: Path) -> None:
+    result = engine(tmp_path).run()
+    assert result is not None
+    step = max((result.run_dir / "checkpoints").glob("step-*"))
+    with pytest.raises(CheckpointError, match="this run is finished"):
+        engine(tmp_path).run(resume=step)
+
+
+def test_a_run_asked_to_stop_while_baselines_are_fitted_stops_and_goes_on(tmp_path: Path) -> None:
+    last = 20 * 10
+    assert engine(tmp_path).run(should_stop=lambda step: step == last) is None
+    resumed = engine(tmp_path).run(resume="auto")
+    assert resumed is not None
+    assert resumed.steps == last
+
+
+def test_a_misspelled_baseline_is_found_at_once(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no baseline is named rigde"):
+        engine(tmp_path, baselines=["identity", "rigde"])
+
+
+def test_validation_rows_that_cannot_be_scored_leave_no_folder(tmp_path: Path) -> None:
+    data = splits()
+    same = Pairs(data.validation.inputs, data.validation.targets, torch.zeros(40, dtype=torch.int64))
+    with pytest.raises(DataError, match="at least two different target"):
+        engine(tmp_path, data=Splits(data.train, same, data.test)).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipes_overrides_are_a_list() -> None:
+    with pytest.raises(EngineError, match="overrides is a list"):
+        Engine.from_recipe({}, "train.epochs=1")

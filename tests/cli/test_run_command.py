@@ -181,6 +181,7 @@ def test_nan_in_embeddings_is_named(cli: Cli, tmp_path: Path) -> None:
     recipe = write(
         tmp_path / "recipe.yaml",
         mode={"type": "autoencoder"},
+        teacher=None,
         data={"train": {"type": "embeddings", "inputs": "x.npy"}},
     )
     assert "row 17" in cli("run", recipe, code=2, cwd=tmp_path).stderr

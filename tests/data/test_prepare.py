@@ -130,3 +130,37 @@ def test_bad_rows_are_named(rows: list[Example], mode: Autoencoder | Dialogue | 
 def test_texts_without_a_teacher_are_an_error() -> None:
     with pytest.raises(DataError, match="no teacher is given"):
         prepare(Sources(train=dialogue(20, 10)), Dialogue(), Filters(), Split(), 0, None)
+
+
+def vectors(count: int, dim: int, start: int = 0) -> Rows:
+    generator = np.random.default_rng(start)
+    return Rows(
+        [
+            Example(f"v{i}", *generator.normal(size=(2, dim)).astype(np.float32), group=f"v{i}")
+            for i in range(start, start + count)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sources", "filters", "message"),
+    [
+        (Sources(train=vectors(20, 6), test=vectors(20, 5, 50)), Filters(), "data.test: inputs are embeddings of 5"),
+        (Sources(train=vectors(20, 6), test=dialogue(20, 10)), Filters(), "data.test: inputs are texts"),
+        (Sources(train=dialogue(40, 10), corpus=vectors(5, 6)), Filters(), "data.corpus: inputs are embeddings of 6"),
+        (Sources(train=vectors(20, 6)), Filters(min_chars=5), "no effect on ready embeddings"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_named(sources: Sources, filters: Filters, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(sources, Dialogue(), filters, Split(), 0, embed)
+
+
+def test_a_source_that_fails_is_a_data_error() -> None:
+    class Failing:
+        def read(self) -> Iterator[Example]:
+            yield Example("a", "q", "a")
+            raise OSError("the cable is out")
+
+    with pytest.raises(DataError, match="train: the source failed: OSError: the cable is out"):
+        prepared(Sources(train=Failing()))

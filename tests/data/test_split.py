@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_engine import Example
-from core_engine.data.split import require_disjoint, split_by_group
+from core_engine.data.split import require_disjoint, require_held_out, split_by_group
 from core_engine.errors import DataError
 
 SHARES = {"validation": 0.2, "test": 0.2}
@@ -58,3 +58,22 @@ def test_a_group_in_two_files_is_an_error_that_names_it() -> None:
     parts = {"train": [Example("a", "q", "a", "paris")], "test": [Example("b", "q2", "a2", "paris")]}
     with pytest.raises(DataError, match=r"'paris' stands in train and in test \(row 'b'\)"):
         require_disjoint(parts)
+
+
+@given(st.permutations(range(12)))
+def test_rows_without_groups_split_the_same_in_any_order(order: list[int]) -> None:
+    rows = [Example(f"r{i}", f"question {i // 2}", f"answer {i // 3}") for i in range(12)]
+    ids = {part: {r.id for r in members} for part, members in split_by_group(rows, {"test": 0.4}, 0).items()}
+    shuffled = split_by_group([rows[i] for i in order], {"test": 0.4}, 0)
+    assert {part: {r.id for r in members} for part, members in shuffled.items()} == ids
+
+
+def test_a_held_out_pair_without_a_group_that_stands_in_training_is_an_error() -> None:
+    parts = {
+        "train": [Example("a", "q", "a"), Example("b", "q2", "a2")],
+        "validation": [Example("v", "q3", "a3")],
+        "test": [Example("t", "q ", "a")],
+    }
+    with pytest.raises(DataError, match=r"row 't' of test stands in train as well \(row 'a'\)"):
+        require_held_out(parts)
+    require_held_out({**parts, "test": [Example("t", "q", "another answer")]})

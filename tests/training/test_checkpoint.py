@@ -113,3 +113,21 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None
     with pytest.raises(OutputError, match="earlier ones are intact"):
         save_checkpoint(tmp_path / "file", "step", 1, nn.Linear(1, 1), None, {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc] . unexpected pos")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_checkpoint(tmp_path, "step", 1, nn.Linear(1, 1), {"step": 1}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_best_core_is_not_replaced_by_an_older_one(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path / "checkpoints", "best", step, nn.Linear(1, 1), None, {})
+    (tmp_path / "checkpoints" / "best-00000002" / CORE_FILE).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="best-00000002"):
+        newest_checkpoint(tmp_path, "best")

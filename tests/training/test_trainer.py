@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,10 @@ import torch
 from torch import nn
 
 from core_engine import Pairs
-from core_engine.errors import TrainingError
+from core_engine.errors import CheckpointError, TrainingError
 from core_engine.recipe.modes import Autoencoder, Mixed
 from core_engine.recipe.training import SGD, Checkpoints, Constant, EarlyStopping
-from core_engine.training.checkpoint import newest_checkpoint
+from core_engine.training.checkpoint import load_core_weights, newest_checkpoint, open_checkpoint
 from core_engine.training.trainer import Trainer
 
 Make = Callable[..., Trainer]
@@ -163,8 +164,6 @@ def test_going_back_discards_what_came_later(make_trainer: Make) -> None:
     trainer = make_trainer(epochs=6, checkpoints=Checkpoints(every_steps=3, keep=20))
     trainer.run()
     earlier = trainer.checkpoints / "step-00000012"
-    from core_engine.training.checkpoint import open_checkpoint
-
     again = make_trainer(epochs=6, checkpoints=Checkpoints(every_steps=3, keep=20))
     again.restore(open_checkpoint(earlier))
     left = [int(path.name.split("-")[1]) for path in trainer.checkpoints.iterdir()]
@@ -172,3 +171,91 @@ def test_going_back_discards_what_came_later(make_trainer: Make) -> None:
     again.run()
     for ours, theirs in zip(weights(again), weights(trainer), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_run_that_stopped_early_stays_stopped_when_resumed(make_trainer: Make) -> None:
+    rules = EarlyStopping(target=0.1)
+    first = make_trainer(epochs=50, early_stopping=rules)
+    outcome = first.run()
+    again = make_trainer(epochs=50, early_stopping=rules)
+    again.restore(newest_checkpoint(again.checkpoints.parent, "step"))
+    resumed = again.run()
+    assert (resumed.step, resumed.reason, resumed.finished) == (outcome.step, outcome.reason, True)
+
+
+def test_the_last_step_is_always_saved(make_trainer: Make) -> None:
+    trainer = make_trainer(checkpoints=Checkpoints(every_seconds=10_000))
+    outcome = trainer.run()
+    assert newest_checkpoint(trainer.checkpoints.parent, "step").step == outcome.step
+
+
+def test_every_steps_holds_at_the_end_of_an_epoch_too(make_trainer: Make) -> None:
+    trainer = make_trainer(checkpoints=Checkpoints(every_seconds=10_000, every_steps=7, keep=10))
+    trainer.run()
+    assert sorted(path.name for path in trainer.checkpoints.glob("step-*")) == [
+        f"step-{step:08d}" for step in (7, 14, 21)
+    ]
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_scored(make_trainer: Make) -> None:
+    trainer = make_trainer(
+        optimizer=SGD(lr=1000.0),
+        schedule=Constant(),
+        clip_norm=None,
+        loss=lambda output, target, batch: (output - target).square().mean() * 1e30,
+        checkpoints=Checkpoints(every_steps=1),
+    )
+    with pytest.raises(TrainingError, match="checkpoints written so far are of finite weights"):
+        trainer.run()
+    for path in trainer.checkpoints.glob("*"):
+        load_core_weights(open_checkpoint(path), trainer.core)
+        assert all(weight.isfinite().all() for weight in weights(trainer))
+
+
+def test_a_damaged_older_checkpoint_is_in_nobodys_way(make_trainer: Make) -> None:
+    options = {"epochs": 4, "checkpoints": Checkpoints(every_steps=3, keep=3)}
+    stopped = make_trainer(**options, should_stop=lambda step: step == 9)
+    stopped.run()
+    stopped.save()
+    (stopped.checkpoints / "step-00000006" / "checkpoint.json").write_text("{")
+    again = make_trainer(**options)
+    again.restore(newest_checkpoint(again.checkpoints.parent, "step"))
+    assert again.run().finished
+
+
+def test_a_missing_best_core_is_found_when_resuming_not_at_the_end(make_trainer: Make) -> None:
+    stopped = make_trainer(should_stop=lambda step: step == 9)
+    stopped.run()
+    stopped.save()
+    for path in stopped.checkpoints.glob("best-*"):
+        shutil.rmtree(path)
+    with pytest.raises(CheckpointError, match="best-"):
+        make_trainer().restore(newest_checkpoint(stopped.checkpoints.parent, "step"))
+
+
+def test_a_losss_buffers_never_see_validation_rows(make_trainer: Make) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("rows", torch.zeros(()))
+
+        def forward(self, output: Any, target: Any, batch: Any) -> Any:
+            if self.training:
+                self.rows += len(output)
+            return (output - target).square().mean()
+
+    loss = Counting()
+    make_trainer(loss=loss, epochs=2).run()
+    assert loss.rows.item() == 200
+
+
+def test_a_last_batch_of_one_row_does_not_hide_the_gradients(make_trainer: Make) -> None:
+    def needs_two(output: Any, target: Any, batch: Any) -> Any:
+        return (output - target).square().mean() * (len(output) > 4)
+
+    assert make_trainer(loss=needs_two).run().without_gradient == []
+
+
+def test_as_many_epochs_as_anyone_could_ask_for_are_counted_at_once(make_trainer: Make) -> None:
+    outcome = make_trainer(epochs=10**15, max_steps=3).run()
+    assert outcome.step == 3
