@@ -175,7 +175,9 @@ class Structurer:
 
     def _dict(self, located: Located, cls: Any) -> Any:
         entries = self._mapping(located)
-        kind = get_args(cls)[1]
+        key_type, kind = get_args(cls)
+        if key_type is not str:
+            self._unsupported(located, cls)
         values = self._each(
             lambda k=k, node=node: self._structure(located.child(node, k), kind)  # type: ignore[misc]
             for k, node in entries.items()

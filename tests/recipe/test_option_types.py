@@ -58,11 +58,12 @@ class Strange:
     anything: Any = None
     raw: bytes = b""
     some: set[str] = Factory(set)
+    numbered: dict[int, str] = Factory(dict)
 
     def build(self, context: Any) -> None: ...
 
 
-@pytest.mark.parametrize("option", [{"anything": 1}, {"raw": "x"}, {"some": ["a"]}])
+@pytest.mark.parametrize("option", [{"anything": 1}, {"raw": "x"}, {"some": ["a"]}, {"numbered": {"1": "a"}}])
 def test_an_option_of_a_type_without_a_form(option: dict[str, Any]) -> None:
     class StrangePlugin:
         @hookimpl
