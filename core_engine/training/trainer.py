@@ -136,16 +136,18 @@ class Trainer:
     def _finish_epoch(self) -> bool:
         """Trains through the rest of an epoch. False where it was asked to stop before the epoch's end."""
         rows, options, events = self.rows, self.options, self.events
-        size, batch_size = rows.size(self.epoch), options.batch_size
+        size = rows.size(self.epoch)
         order = rows.order(self.epoch)
-        # Gathered once an epoch, so that a batch of them is a view.
-        target_ids = rows.pairs.target_ids[order]
         group_ids = order if rows.pairs.group_ids is None else rows.pairs.group_ids[order]
+        # Divided once an epoch: a step then only takes views that are there.
+        part_size = options.batch_size // options.accumulate
+        divided = (values.split(part_size) for values in (order, rows.pairs.target_ids[order], group_ids))
+        parts = list(zip(*divided, strict=True))
         forward = self._forward()
         while True:
-            begin = self._batch * batch_size
-            end = min(begin + batch_size, size)
-            self._accumulate_gradients(forward, order[begin:end], target_ids[begin:end], group_ids[begin:end])
+            first, begin = self._batch * options.accumulate, self._batch * options.batch_size
+            end = min(begin + options.batch_size, size)
+            self._accumulate_gradients(forward, parts[first : first + options.accumulate], end - begin)
             self.step += 1
             self._batch += 1
             last = end == size or self.step == self._rates.total_steps
@@ -168,25 +170,22 @@ class Trainer:
         return lambda inputs, indices: core(inputs)
 
     def _accumulate_gradients(
-        self, forward: Callable[[Tensor, Tensor], Tensor], order: Tensor, target_ids: Tensor, group_ids: Tensor
+        self, forward: Callable[[Tensor, Tensor], Tensor], parts: list[tuple[Tensor, Tensor, Tensor]], count: int
     ) -> None:
-        """Gradients of one optimiser step's rows, in ``accumulate`` parts weighted by their rows."""
-        pairs, count = self.rows.pairs, len(order)
+        """Gradients of one step's ``count`` rows, given in parts (indices, target ids, group ids) that weigh by rows."""
+        pairs = self.rows.pairs
         source = None
         if self.rows.noise is not None:
-            source = generator(self.seed, "noise", self.epoch, self._batch, device=order.device)
-        part_size = self.options.batch_size // self.options.accumulate
-        for start in range(0, count, part_size):
-            part = slice(start, min(start + part_size, count))
-            indices = order[part]
+            source = generator(self.seed, "noise", self.epoch, self._batch, device=pairs.inputs.device)
+        for indices, target_ids, group_ids in parts:
             inputs = pairs.inputs.index_select(0, indices)
             if self.rows.noise is not None:
                 drawn = torch.randn(inputs.shape, generator=source, device=inputs.device, dtype=inputs.dtype)
                 inputs = torch.addcmul(inputs, drawn, self.rows.noise.index_select(0, indices))
-            batch = Batch(indices, inputs, target_ids[part], group_ids[part], self.epoch)
+            batch = Batch(indices, inputs, target_ids, group_ids, self.epoch)
             targets = pairs.targets.index_select(0, indices)
             loss, named = self.criterion(forward(inputs, indices), targets, batch)
-            rows = part.stop - part.start
+            rows = len(indices)
             (loss if rows == count else loss * (rows / count)).backward()
             self._add("loss", loss.detach(), rows)
             for name, value in named.items():
