@@ -172,7 +172,7 @@ class Trainer:
     def _accumulate_gradients(
         self, forward: Callable[[Tensor, Tensor], Tensor], parts: list[tuple[Tensor, Tensor, Tensor]], count: int
     ) -> None:
-        """Gradients of one step's ``count`` rows, given in parts (indices, target ids, group ids) that weigh by rows."""
+        """Gradients of one step's ``count`` rows, in parts (indices, target ids, group ids) weighted by their rows."""
         pairs = self.rows.pairs
         source = None
         if self.rows.noise is not None:
