@@ -185,9 +185,9 @@ class Engine:
         self._prepare_core(data.train, device)
         untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
         rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
-        criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
-        criterion.to(device)
-        untrained_criterion = copy.deepcopy(criterion)
+        # A loss may have parameters. A copy's are trained: baselines, and another run, start from the first ones.
+        untrained_criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
+        criterion = copy.deepcopy(untrained_criterion.to(device))
         # What can fail is tried before there is a folder, so that a run that cannot start leaves none.
         monitor_of(self.train, data.validation)
         trained_parameters(self.core, criterion)

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from core_engine.run.folder import LOCK_FILE, run_label
     from core_engine.run.interrupt import stop_on_signals
 
+    resume = None
     if arguments.resume is not None:
         # Before data are read and texts encoded, which can take long.
         checkpoint = find_checkpoint(
@@ -38,11 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if checkpoint is not None:
             require_same_recipe(checkpoint.path.parent.parent, loaded.recipe)
+            resume = checkpoint.path
     # Whatever a plugin prints must not end up in the JSON.
     with redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         engine = Engine.from_loaded(loaded.recipe, host)
         with stop_on_signals() as request:
-            result = engine.run(arguments.resume, should_stop=lambda step: request.signal is not None)
+            result = engine.run(resume, should_stop=lambda step: request.signal is not None)
     if result is None:
         run_dir = engine.run_dir
         print(

@@ -268,3 +268,19 @@ def test_validation_rows_that_cannot_be_scored_leave_no_folder(tmp_path: Path) -
 def test_a_recipes_overrides_are_a_list() -> None:
     with pytest.raises(EngineError, match="overrides is a list"):
         Engine.from_recipe({}, "train.epochs=1")
+
+
+def test_a_losss_first_parameters_are_those_of_every_run(tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, output: Tensor, target: Tensor, batch: object) -> Tensor:
+            return (self.scale * output - target).square().mean()
+
+    one = engine(tmp_path, loss=Scaled(), baselines=[])
+    first, second = one.run(), one.run()
+    assert first is not None
+    assert second is not None
+    assert second.test == first.test
