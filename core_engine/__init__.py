@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from core_engine.contracts.backend import Backend, RolloutCase
 from core_engine.contracts.component import Component, FolderOrName, Kind
 from core_engine.contracts.contexts import (
+    BackendContext,
     DataSourceContext,
     KernelContext,
     LoggerContext,
@@ -23,8 +25,10 @@ from core_engine.contracts.objects import Batch, DataSource, Kernel, Logger, Los
 from core_engine.contracts.run import RunInfo
 
 if TYPE_CHECKING:
+    from core_engine.assembly.backend import BackendChoice, use_backend
     from core_engine.assembly.engine import Engine
     from core_engine.assembly.trained import TrainedCore, load_core
+    from core_engine.core.cell_kernel import CellKernel
     from core_engine.core.cell_loop import CellLoop
     from core_engine.core.processor import EmbeddingProcessor
     from core_engine.data.pairs import Pairs
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from core_engine.teaching.embed import embed
 
 _LAZY = {
+    "BackendChoice": "core_engine.assembly.backend",
+    "CellKernel": "core_engine.core.cell_kernel",
     "CellLoop": "core_engine.core.cell_loop",
     "EmbeddingProcessor": "core_engine.core.processor",
     "Engine": "core_engine.assembly.engine",
@@ -44,11 +50,16 @@ _LAZY = {
     "TrainedCore": "core_engine.assembly.trained",
     "embed": "core_engine.teaching.embed",
     "load_core": "core_engine.assembly.trained",
+    "use_backend": "core_engine.assembly.backend",
 }
 
 __all__ = [
     "HOOK_API",
+    "Backend",
+    "BackendChoice",
+    "BackendContext",
     "Batch",
+    "CellKernel",
     "CellLoop",
     "Component",
     "DataSource",
@@ -69,6 +80,7 @@ __all__ = [
     "Reshape",
     "ReshapeContext",
     "Result",
+    "RolloutCase",
     "RunInfo",
     "Splits",
     "Teacher",
@@ -78,6 +90,7 @@ __all__ = [
     "embed",
     "hookimpl",
     "load_core",
+    "use_backend",
 ]
 
 

@@ -16,7 +16,7 @@ from core_engine.contracts.contexts import (
 from core_engine.contracts.objects import Teacher
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.prepare import Embed, Sources
-from core_engine.errors import EngineError, PluginError, RecipeError
+from core_engine.errors import DataError, EngineError, PluginError, RecipeError
 from core_engine.recipe.check import dimension_problem
 from core_engine.recipe.schema import Recipe
 from core_engine.recipe.slots import ComponentRef
@@ -79,6 +79,19 @@ def stored_embedding(teacher: Teacher | None) -> Embed | None:
         return None
     store = EmbeddingStore(cache_dir() / "embeddings", teacher.fingerprint, teacher.dim)
     return lambda texts: embed(texts, teacher, store)
+
+
+def known_dimensions(recipe: Recipe) -> tuple[int, int] | None:
+    """Input and output dimension, where they can be told without loading weights: from the teacher's description, or
+    from the first row of data that are embeddings. None where the teacher is not there to be asked.
+    """
+    if recipe.teacher is not None:
+        dim: int | None = recipe.teachers[recipe.teacher].config.embedding_dim()
+        return None if dim is None else (dim, dim)
+    row = next(iter(build_sources(recipe).train.read()), None)
+    if row is None:
+        raise DataError("data.train: no rows")
+    return len(row.input), len(row.input if row.target is None else row.target)
 
 
 def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProcessor:

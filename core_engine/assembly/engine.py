@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
 import structlog
 import torch
 from attrs import define, field
 from torch import nn
 
+from core_engine.assembly.backend import backend_name, use_recipe_backend
 from core_engine.assembly.baselines import score_baselines
 from core_engine.assembly.build import (
     build_core,
@@ -74,7 +76,7 @@ class Engine:
 
     data: embeddings, split already. core: any module ``[B, D_in] -> [B, D_out]``; usually an ``EmbeddingProcessor``.
     loss: ``(output, target, batch) -> scalar``. loggers: functions of a LoggerContext. output: folder for run folders.
-    The other arguments mean what they mean in a recipe.
+    The other arguments mean what they mean in a recipe; ``teacher`` is for the result alone.
     """
 
     data: Splits
@@ -135,9 +137,13 @@ class Engine:
             stored_embedding(teacher),
         )
         input_dim, output_dim = data.train.inputs.shape[1], data.train.targets.shape[1]
+        core = build_core(recipe, input_dim, output_dim).to(device)
+        backend = use_recipe_backend(core, recipe, host)
+        # The lock names what computed the run.
+        recipe = attrs.evolve(recipe, lattice=attrs.evolve(recipe.lattice, backend=backend.name))
         engine = cls(
             data=data,
-            core=build_core(recipe, input_dim, output_dim),
+            core=core,
             loss=build_criterion(recipe, output_dim),
             train=recipe.train,
             mode=recipe.mode,
@@ -312,6 +318,7 @@ class Engine:
             control=self.control,
             seed=self.seed,
             device=self.device,
+            backend=backend_name(self.core),
             data=self.data.report,
             teacher=self.teacher,
             seconds_by_phase=self.seconds_by_phase,

@@ -19,8 +19,9 @@ from core_engine.training.checkpoint import Checkpoint, newest_checkpoint, open_
 
 log = structlog.get_logger("core_engine.run")
 
-#: What may differ when a run is resumed: it changes where and how the run is watched, not what it computes.
-_FREE = ("output", "loggers", "device", "requires", "evaluation")
+#: What may differ when a run is resumed: it changes where and how the run is computed and watched, not what is
+#: computed.
+_FREE = ("output", "loggers", "device", "requires", "evaluation", "lattice.backend", "lattice.memory")
 
 
 def find_checkpoint(resume: Literal["auto"] | Path | str, output: Path, name: str) -> Checkpoint | None:
@@ -70,7 +71,7 @@ def require_same_recipe(run_dir: Path, recipe: Recipe | None) -> None:
     differences = [
         f"{where}: was {old.get(where, 'absent')}, is {new.get(where, 'absent')}"
         for where in sorted(old.keys() | new.keys())
-        if old.get(where) != new.get(where) and where.split(".")[0].split("[")[0] not in _FREE
+        if old.get(where) != new.get(where) and not _is_free(where)
     ]
     if differences:
         more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
@@ -78,6 +79,10 @@ def require_same_recipe(run_dir: Path, recipe: Recipe | None) -> None:
             f"{lock}: the recipe differs from the one this run was started with: {'; '.join(differences[:3])}{more}. "
             f"Give the same overrides again, or go on with: core-engine run {lock} --resume {run_dir}"
         )
+
+
+def _is_free(where: str) -> bool:
+    return any(where == free or where.startswith((f"{free}.", f"{free}[")) for free in _FREE)
 
 
 def _values(root: Node) -> dict[str, str]:

@@ -12,7 +12,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core_engine.assembly.backend import use_backend
 from core_engine.assembly.build import build_core, build_teacher, resolve_device, stored_embedding
+from core_engine.contracts.backend import AUTO
 from core_engine.errors import CheckpointError, DataError
 from core_engine.host.host import PluginHost
 from core_engine.log import ensure_logging
@@ -20,7 +22,7 @@ from core_engine.recipe.load import load_recipe
 from core_engine.recipe.schema import Recipe
 from core_engine.run.folder import LOCK_FILE
 from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
-from core_engine.training.inference import apply_core
+from core_engine.training.inference import ROWS, apply_core
 
 Rows = TypeVar("Rows", Tensor, "NDArray[np.floating]")
 
@@ -69,10 +71,14 @@ class TrainedCore:
 
 
 def load_core(
-    run: Path | str, device: str = "auto", host: PluginHost | None = None, core: nn.Module | None = None
+    run: Path | str,
+    device: str = "auto",
+    host: PluginHost | None = None,
+    core: nn.Module | None = None,
+    backend: str = AUTO,
 ) -> TrainedCore:
     """The best core of a run. ``core``: for a run put together in Python, a module of the same architecture to load
-    into.
+    into. ``backend``: what computes the cells of a core made from a recipe, whatever it was trained with.
 
     CheckpointError where the run has no core, it is damaged, or of another architecture.
     """
@@ -92,9 +98,10 @@ def load_core(
         input_dim, output_dim, rms = int(facts["input_dim"]), int(facts["output_dim"]), float(facts["input_rms"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{checkpoint.path}: its manifest is damaged: {error!r}") from error
+    target = resolve_device(device)
     if core is None and recipe is not None:
-        core = build_core(recipe, input_dim, output_dim)
+        core = build_core(recipe, input_dim, output_dim).to(target)
+        use_backend(core, backend, batch=ROWS, host=host)
     assert core is not None, "either given, or built from the recipe"  # noqa: S101
     load_core_weights(checkpoint, core)
-    target = resolve_device(device)
     return TrainedCore(core.to(target).eval().requires_grad_(False), input_dim, rms, target, recipe)

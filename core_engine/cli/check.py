@@ -1,4 +1,4 @@
-"""``core-engine check RECIPE``: everything that can be known without reading data or loading weights."""
+"""``core-engine check RECIPE``: everything that can be known without encoding a text or loading weights."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def run(arguments: argparse.Namespace) -> int:
     for note in loaded.notes:
         print(note)
 
-    from core_engine.assembly.build import build_core, resolve_device
+    from core_engine.assembly.build import build_core, known_dimensions, resolve_device
     from core_engine.run.folder import check_writable
 
     check_writable(recipe.output)
     print(f"device: {resolve_device(recipe.device)}")
-    dim = recipe.teachers[recipe.teacher].config.embedding_dim() if recipe.teacher else None
-    if dim is None:
+    dimensions = known_dimensions(recipe)
+    if dimensions is None:
         print("the core's size and reach are known only once the embeddings' dimension is")
     else:
-        core = build_core(recipe, dim, dim)
+        core = build_core(recipe, *dimensions)
         reach = core.reach()
         print(f"core: {sum(p.numel() for p in core.parameters())} parameters")
         print(

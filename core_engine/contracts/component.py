@@ -18,6 +18,7 @@ class Kind(StrEnum):
     TEACHER = "teacher"
     RESHAPE = "reshape"
     KERNEL = "kernel"
+    BACKEND = "backend"
     LOSS = "loss"
     LOGGER = "logger"
 

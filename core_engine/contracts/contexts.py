@@ -46,6 +46,13 @@ class KernelContext:
 
 
 @frozen
+class BackendContext:
+    """``device``: a torch device string such as ``cpu`` or ``cuda:0``, never ``auto``."""
+
+    device: str
+
+
+@frozen
 class LossContext:
     """``dim``: dimension of output and target."""
 

@@ -80,6 +80,14 @@ def kernels() -> Iterable[Component]:  # type: ignore[empty-body]
 
 
 @hookspec
+def backends() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Implementations of a kernel's rollout; built with BackendContext into a Backend.
+
+    A recipe names one in ``lattice.backend``, without options: those of the config class have defaults.
+    """
+
+
+@hookspec
 def losses() -> Iterable[Component]:  # type: ignore[empty-body]
     """Losses; built with LossContext into a Loss."""
 

@@ -67,9 +67,12 @@ class Reshape(Protocol):
 class Kernel(Protocol):
     """An ``nn.Module`` that holds the parameters all cells share and runs all T steps.
 
+    Usually a :class:`core_engine.CellKernel`, whose rollout backends may compute and whose memory can be bounded.
+
     ``seed`` and ``sample_ids`` (int64 ``[B]``) key everything random in the cell, so that a sample's noise does not
     depend on the batch it stands in; draw with :func:`core_engine.core.noise.normal`. A kernel whose lattice closes on
-    itself says so with an attribute ``periodic = True``, which ``core-engine check`` reads.
+    itself says so with an attribute ``periodic = True``, and one whose cells see all 26 cells around them with
+    ``neighbours = 26``; ``core-engine check`` reads both.
     """
 
     def __call__(self, state: Tensor, drive: Tensor, steps: int, seed: int, sample_ids: Tensor) -> Tensor:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from core_engine.core.cell_kernel import CellKernel
 from core_engine.errors import EngineError
 
 
-class CellLoop(nn.Module):
+class CellLoop(CellKernel):
     """Kernel that applies ``cell(state, drive) -> state`` T times.
 
     ``state``: ``[B, X, Y, Z, C]`` in and out; ``drive``: ``[B, X, Y, Z, E]``, the same at every step. The new state
     is kept in the dtype of the old one, so a cell may compute in lower precision (autocast). The cell is given no
-    seed: for noise that does not depend on the batch, write a kernel of your own and draw with
+    seed: for noise that does not depend on the batch, write a CellKernel of your own and draw with
     :func:`core_engine.core.noise.normal`.
     """
 
@@ -21,7 +22,9 @@ class CellLoop(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, state: Tensor, drive: Tensor, steps: int, seed: int, sample_ids: Tensor) -> Tensor:
+    def advance(
+        self, state: Tensor, drive: Tensor, first_step: int, steps: int, seed: int, sample_ids: Tensor
+    ) -> Tensor:
         """State after ``steps`` steps. EngineError where the cell returns anything but a state of the same shape."""
         for _ in range(steps):
             new = self.cell(state, drive)

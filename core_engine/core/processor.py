@@ -100,6 +100,9 @@ class EmbeddingProcessor(nn.Module):
         return self.normalizer.denormalise_output(self.reshape.from_lattice(result[..., :values]))
 
     def reach(self) -> Reach:
-        """What the steps connect if cells hear of six neighbours (round the lattice where ``kernel.periodic``)."""
+        """What the steps connect if cells hear of ``kernel.neighbours`` cells around them (6 where the kernel does not
+        say), round the lattice where ``kernel.periodic``.
+        """
         periodic = bool(getattr(self.kernel, "periodic", False))
-        return reach(self.reshape.input_cells, self.reshape.output_cells, self.steps, periodic)
+        neighbours = int(getattr(self.kernel, "neighbours", 6))
+        return reach(self.reshape.input_cells, self.reshape.output_cells, self.steps, periodic, neighbours)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import attrs
 from attrs import Factory, field, frozen
 from attrs.validators import and_, ge, gt, le, lt, min_len, optional
 
+from core_engine.contracts.backend import AUTO, REFERENCE
 from core_engine.contracts.component import Kind
 from core_engine.recipe.modes import Mode
-from core_engine.recipe.slots import ComponentRef, Slot
+from core_engine.recipe.slots import ComponentRef, NameOf, Slot
 from core_engine.recipe.training import Train
 
 #: Version of this format. A recipe may state the one it was written for; another is refused.
@@ -102,6 +103,11 @@ def _three_positive(instance: object, attribute: attrs.Attribute[tuple[int, int,
         raise ValueError(f"a lattice of {math.prod(value)} cells; {MAX_CELLS} are the most")
 
 
+def _memory(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"keep every k-th state, k at least 1, not {value}; 'none' sets no bound to memory")
+
+
 @frozen
 class Lattice:
     """The grid of cells.
@@ -113,6 +119,16 @@ class Lattice:
     kernel: Annotated[ComponentRef, Slot(Kind.KERNEL)]
     channels: int = field(default=16, validator=ge(1))
     steps: int = field(default=4, validator=ge(1))
+    #: What computes the cells: ``reference`` is the kernel's own plain PyTorch, ``auto`` the fastest that can.
+    backend: Annotated[str, NameOf(Kind.BACKEND, (AUTO, REFERENCE))] = AUTO
+    #: What training keeps for the backward pass: ``none`` bounds nothing, ``states`` keeps each step's state and
+    #: computes the rest again, a number k keeps every k-th state.
+    memory: Literal["none", "states"] | int = field(default="none", validator=_memory)
+
+    @property
+    def kept_states(self) -> int | None:
+        """``memory`` as a number: every how many states one is kept; None for no bound."""
+        return {"none": None, "states": 1}[self.memory] if isinstance(self.memory, str) else self.memory
 
 
 # Loss.

@@ -22,6 +22,14 @@ class Slot:
 
 
 @frozen
+class NameOf:
+    """Annotation of a field that holds a component's name and no options, or one of ``others``."""
+
+    kind: Kind
+    others: tuple[str, ...] = ()
+
+
+@frozen
 class Choice:
     """Annotation of a field that takes one of the engine's own classes, chosen by ``type``; ``default`` where it is
     not given.

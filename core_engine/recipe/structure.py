@@ -23,7 +23,7 @@ from core_engine.errors import PluginError
 from core_engine.host.registry import Registry
 from core_engine.recipe.nodes import Node, Problem, join
 from core_engine.recipe.schema import LossTerm
-from core_engine.recipe.slots import Choice, ComponentRef, Slot
+from core_engine.recipe.slots import Choice, ComponentRef, NameOf, Slot
 from core_engine.recipe.wording import describe_type, did_you_mean, error_text, hint
 
 T = TypeVar("T")
@@ -250,6 +250,8 @@ class Structurer:
                 if name not in mark.options:
                     raise self._unknown_type(located, name, mark.options)
                 return self._structure(Located(rest, located.where), mark.options[name])
+            if isinstance(mark, NameOf):
+                return self._name_of(located, mark)
             if isinstance(mark, FolderOrName):
                 text = cast(str, self._structure(located, str))
                 # Path.is_dir raises for a name that no file can have; this says no.
@@ -270,6 +272,16 @@ class Structurer:
         supplier = str(registered.provider)
         config = self._structure(Located(rest, located.where, supplier, located.beside), registered.component.config)
         return ComponentRef(kind, name, config, registered.provider)
+
+    def _name_of(self, located: Located, mark: NameOf) -> str:
+        name = cast(str, self._structure(located, str))
+        if name not in mark.others:
+            try:
+                self._registry.get(mark.kind, name)
+            except PluginError as error:
+                self.component_missing = True
+                raise self._fail(located, f"{error}; also known: {', '.join(mark.others)}") from error
+        return name
 
     def _typed(self, located: Located, names: Iterable[str], default: str | None = None) -> tuple[str, Node]:
         """Splits a mapping into its ``type`` and the rest."""

@@ -24,6 +24,7 @@ class Result:
     ``test`` and each of ``baselines`` have the keys of :func:`core_engine.evaluation.metrics.evaluate`; baselines also
     say how many ``parameters`` they fit. ``untrained``: the core's row before training, its noise and all.
     ``parameters``: trainable parameters of the core.
+    ``backend``: what computed the cells; None for a core without a lattice.
     ``parameters_without_gradient``: names of those that no gradient reached. ``seconds``: wall clock, in all and by
     phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not tell.
     """
@@ -46,6 +47,7 @@ class Result:
     control: str
     seed: int
     device: str
+    backend: str | None
     data: Mapping[str, Any]
     teacher: Mapping[str, Any] | None
     seconds_by_phase: Mapping[str, float]

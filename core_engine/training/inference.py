@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core_engine.core.processor import EmbeddingProcessor
 
 #: Rows at a time: enough to keep a device busy, and little memory for any lattice that trains.
-_ROWS = 512
+ROWS = 512
 
 #: Key of the cells' noise wherever a core is used rather than trained, so that its figures and its use agree.
 INFERENCE_SEED = 0
@@ -20,8 +20,8 @@ def apply_core(core: nn.Module, inputs: Tensor) -> Tensor:
     core.eval()
     outputs = []
     with torch.no_grad():
-        for start in range(0, len(inputs), _ROWS):
-            block = inputs[start : start + _ROWS]
+        for start in range(0, len(inputs), ROWS):
+            block = inputs[start : start + ROWS]
             if isinstance(core, EmbeddingProcessor):
                 ids = torch.arange(start, start + len(block), device=block.device)
                 outputs.append(core(block, INFERENCE_SEED, ids))

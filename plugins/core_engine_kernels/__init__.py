@@ -1,9 +1,9 @@
-"""Bundled cell kernels: stencil."""
+"""Bundled cell kernels, and backends that compute them faster."""
 
 from __future__ import annotations
 
 from core_engine import Component, hookimpl
-from core_engine_kernels.stencil import Stencil
+from core_engine_kernels.stencil.options import Stencil
 
 
 @hookimpl

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -17,19 +18,20 @@ from core_engine.core.reach import reach
 Cell = tuple[int, ...]
 
 
-def neighbours(cell: Cell, size: Cell, periodic: bool) -> list[Cell]:
+def neighbours(cell: Cell, size: Cell, periodic: bool, count: int) -> list[Cell]:
     found = []
-    for axis, offset in product(range(3), (-1, 1)):
-        moved = list(cell)
-        moved[axis] += offset
+    for offset in product((-1, 0, 1), repeat=3):
+        if count == 6 and sum(map(abs, offset)) > 1:
+            continue
+        moved = [c + o for c, o in zip(cell, offset, strict=True)]
         if periodic:
-            moved[axis] %= size[axis]
-        if 0 <= moved[axis] < size[axis]:
+            moved = [c % n for c, n in zip(moved, size, strict=True)]
+        if all(0 <= c < n for c, n in zip(moved, size, strict=True)):
             found.append(tuple(moved))
     return found
 
 
-def reached_from(start: Cell, size: Cell, steps: int, periodic: bool) -> set[Cell]:
+def reached_from(start: Cell, size: Cell, steps: int, periodic: bool, count: int) -> set[Cell]:
     """Breadth-first search."""
     distance = {start: 0}
     queue = deque([start])
@@ -37,7 +39,7 @@ def reached_from(start: Cell, size: Cell, steps: int, periodic: bool) -> set[Cel
         cell = queue.popleft()
         if distance[cell] == steps:
             continue
-        for other in neighbours(cell, size, periodic):
+        for other in neighbours(cell, size, periodic, count):
             if other not in distance:
                 distance[other] = distance[cell] + 1
                 queue.append(other)
@@ -57,23 +59,24 @@ def masks(size: Cell) -> st.SearchStrategy[Tensor]:
 SIZES = st.tuples(*[st.integers(1, 5)] * 3)
 
 
-@given(data=st.data(), size=SIZES, steps=st.integers(0, 9), periodic=st.booleans())
+@given(data=st.data(), size=SIZES, steps=st.integers(0, 9), periodic=st.booleans(), count=st.sampled_from([6, 26]))
 @settings(max_examples=200, deadline=None)
-def test_equal_to_breadth_first_search(data: st.DataObject, size: Cell, steps: int, periodic: bool) -> None:
+def test_equal_to_breadth_first_search(data: st.DataObject, size: Cell, steps: int, periodic: bool, count: int) -> None:
     inputs, outputs = data.draw(masks(size)), data.draw(masks(size))
     sources, sinks = cells_of(inputs), set(cells_of(outputs))
-    connected = [reached_from(source, size, steps, periodic) & sinks for source in sources]
-    found = reach(inputs, outputs, steps, periodic)
+    connected = [reached_from(source, size, steps, periodic, count) & sinks for source in sources]
+    found = reach(inputs, outputs, steps, periodic, count)
     assert found.share_of_inputs == pytest.approx(sum(map(bool, connected)) / len(sources))
     assert found.share_of_outputs == pytest.approx(len(set().union(*connected)) / len(sinks))
     assert found.share_of_pairs == pytest.approx(sum(map(len, connected)) / (len(sources) * len(sinks)))
 
 
+@pytest.mark.parametrize("count", [6, 26])
 @pytest.mark.parametrize("boundary", ["zero", "periodic"])
 @pytest.mark.parametrize("size", [(3, 4, 2), (5, 1, 3)])
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_equal_to_what_gradients_say_of_a_real_cell(boundary: str, size: Cell, steps: int) -> None:
-    cell = Stencil(hidden=8, activation="silu", boundary=boundary).build(  # type: ignore[arg-type]
+def test_equal_to_what_gradients_say_of_a_real_cell(count: Any, boundary: str, size: Cell, steps: int) -> None:
+    cell = Stencil(hidden=8, activation="silu", boundary=boundary, neighbours=count).build(  # type: ignore[arg-type]
         KernelContext(size=size, channels=3, drive_channels=1, seed=0)  # type: ignore[arg-type]
     )
     source = torch.Generator().manual_seed(1)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from itertools import product
 
 import torch
-from core_engine_kernels import Stencil
+from core_engine_kernels.stencil.spec import CellSpec
 from torch import Tensor
 
 from core_engine.core.noise import normal
 
-OFFSETS = [(0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)]
+OFFSETS = {
+    6: [(0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)],
+    26: [(0, 0, 0), *(o for o in product([-1, 0, 1], repeat=3) if o != (0, 0, 0))],
+}
 
 ACTIVATIONS = {
     "gelu": lambda v: 0.5 * v * (1 + torch.erf(v / math.sqrt(2))),
@@ -23,17 +26,18 @@ ACTIVATIONS = {
 
 
 def oracle(
-    spec: Stencil,
+    spec: CellSpec,
     parameters: Mapping[str, Tensor],
     state: Tensor,
     drive: Tensor,
+    first_step: int,
     steps: int,
     seed: int,
     sample_ids: Tensor,
 ) -> Tensor:
     """Same arguments and result as the rollout; differentiable."""
     size = state.shape[1:4]
-    for step in range(steps):
+    for step in range(first_step, first_step + steps):
         if spec.state_noise:
             noise = normal(state.shape, seed, sample_ids, step, state.dtype, state.device)
             state = state + spec.state_noise * noise
@@ -43,7 +47,7 @@ def oracle(
             hidden = parameters["drive_weight"] @ drive[place] + parameters["hidden_bias"]
             if spec.position:
                 hidden = hidden + parameters["position"][tuple(cell)]
-            for k, offset in enumerate(OFFSETS):
+            for k, offset in enumerate(OFFSETS[spec.neighbours]):
                 other = [c + o for c, o in zip(cell, offset, strict=True)]
                 if spec.boundary == "periodic":
                     other = [c % n for c, n in zip(other, size, strict=True)]

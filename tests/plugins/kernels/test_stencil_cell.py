@@ -8,7 +8,7 @@ import core_engine_kernels
 import pytest
 import torch
 from core_engine_kernels import Stencil
-from core_engine_kernels.stencil_cell import StencilCell
+from core_engine_kernels.stencil.cell import StencilCell
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 from core_engine_kernels import Stencil
-from core_engine_kernels.stencil_cell import StencilCell
-from core_engine_kernels.stencil_rollout import rollout
+from core_engine_kernels.stencil.cell import StencilCell
+from core_engine_kernels.stencil.rollout import rollout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stencil_oracle import oracle
@@ -43,7 +43,7 @@ def both(spec: Stencil, size: Size, channels: int = 3, drive: int = 2, steps: in
         state, driven = inputs(batch, size, channels, drive)
         leaves = {name: p.detach().clone().requires_grad_() for name, p in cell.named_parameters()}
         leaves |= {"state": state.requires_grad_(), "drive": driven.requires_grad_()}
-        final = run(spec, leaves, leaves["state"], leaves["drive"], steps, 7, ids)
+        final = run(cell.spec, leaves, leaves["state"], leaves["drive"], 3, steps, 7, ids)
         weights = torch.linspace(-1, 1, final.numel(), dtype=torch.float64).reshape(final.shape)
         gradients = torch.autograd.grad((final * weights).sum(), list(leaves.values()))
         results.append({"final": final.detach(), **dict(zip(leaves, gradients, strict=True))})
@@ -51,10 +51,11 @@ def both(spec: Stencil, size: Size, channels: int = 3, drive: int = 2, steps: in
         torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-10, atol=1e-10, msg=name)
 
 
+@pytest.mark.parametrize("neighbours", [6, 26])
 @pytest.mark.parametrize("boundary", ["zero", "periodic"])
 @pytest.mark.parametrize("size", [(2, 3, 4), (3, 1, 2), (1, 1, 1), (1, 2, 5)])
-def test_equal_to_the_cell_by_cell_oracle_at_every_size(boundary: Any, size: Size) -> None:
-    both(Stencil(hidden=4, boundary=boundary), size)
+def test_equal_to_the_cell_by_cell_oracle_at_every_size(neighbours: Any, boundary: Any, size: Size) -> None:
+    both(Stencil(hidden=4, neighbours=neighbours, boundary=boundary), size)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "silu"])
@@ -72,6 +73,7 @@ def test_equal_to_the_oracle_for_every_cell(activation: Any, update: Any) -> Non
     steps=st.integers(0, 3),
     batch=st.integers(1, 3),
     update=st.sampled_from(["residual", "gated"]),
+    neighbours=st.sampled_from([6, 26]),
     boundary=st.sampled_from(["zero", "periodic"]),
     position=st.booleans(),
     noise=st.sampled_from([0.0, 0.7]),
@@ -93,7 +95,7 @@ def test_equal_to_the_oracle_at_random(
     state, driven = inputs(batch, size, channels, drive)
     ids = torch.arange(batch)
     with torch.no_grad():
-        expected = oracle(spec, dict(cell.named_parameters()), state, driven, steps, 3, ids)
+        expected = oracle(cell.spec, dict(cell.named_parameters()), state, driven, 0, steps, 3, ids)
         torch.testing.assert_close(cell(state, driven, steps, 3, ids), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -105,7 +107,7 @@ def test_gradcheck(boundary: Any, update: Any) -> None:
     names = [name for name, _ in cell.named_parameters()]
 
     def run(state: Tensor, driven: Tensor, *values: Tensor) -> Tensor:
-        return rollout(cell.spec, dict(zip(names, values, strict=True)), state, driven, 2, 0, torch.arange(2))
+        return rollout(cell.spec, dict(zip(names, values, strict=True)), state, driven, 0, 2, 0, torch.arange(2))
 
     leaves = [state, driven, *(p.detach() for p in cell.parameters())]
     assert torch.autograd.gradcheck(run, [leaf.clone().requires_grad_() for leaf in leaves])
@@ -116,7 +118,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = spread_cell(spec, size, 3, 2)
     results = []
     for chunk_bytes in (8 * 2**20, 3 * 12 * 4 * 8, 1):  # all at once, three samples, one sample
-        monkeypatch.setattr("core_engine_kernels.stencil_rollout._CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr("core_engine_kernels.stencil.rollout._CHUNK_BYTES", chunk_bytes)
         cell.zero_grad()
         state, driven = inputs(8, size, 3, 2)
         final = cell(state, driven, 3, 1, torch.arange(8) * 11)

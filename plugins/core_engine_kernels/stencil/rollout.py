@@ -3,7 +3,7 @@
 The sum over a cell and its six neighbours is three convolutions, one along each axis. They read the state where it
 lies, ordered ``[B, X, Y, Z, channel]``, so the neighbourhoods (7 C values a cell) are never written down. Along x there
 are three taps, the middle one being the cell itself; along y and z there are two, one cell apart (``dilation=2``), so
-that no tap multiplies by zero.
+that no tap multiplies by zero. With 26 neighbours it is one convolution over the cube of 27 cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core_engine.core.noise import normal
-from core_engine_kernels.stencil import Stencil
+from core_engine_kernels.stencil.spec import CellSpec
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -32,20 +32,24 @@ _CHUNK_BYTES = 8 * 2**20
 
 
 def rollout(
-    spec: Stencil,
+    spec: CellSpec,
     parameters: Mapping[str, Tensor],
     state: Tensor,
     drive: Tensor,
+    first_step: int,
     steps: int,
     seed: int,
     sample_ids: Tensor,
 ) -> Tensor:
-    """State ``[B, X, Y, Z, C]`` after ``steps`` steps. StencilCell states the equations and the ``parameters``."""
+    """State ``[B, X, Y, Z, C]`` after ``steps`` steps. StencilCell states the equations and the ``parameters``.
+
+    ``first_step``: number of the first of these steps within the whole rollout, which keys its noise.
+    """
     step = _step(spec, parameters)
 
     def run(state: Tensor, drive: Tensor, sample_ids: Tensor) -> Tensor:
         constant = _channels_second(_constant_part(parameters, drive))
-        for number in range(steps):
+        for number in range(first_step, first_step + steps):
             if spec.state_noise:
                 noise = normal(state.shape, seed, sample_ids, number, state.dtype, state.device)
                 state = torch.add(state, noise, alpha=spec.state_noise)
@@ -79,24 +83,22 @@ def _constant_part(parameters: Mapping[str, Tensor], drive: Tensor) -> Tensor:
     return constant
 
 
-def _step(spec: Stencil, parameters: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+def _step(spec: CellSpec, parameters: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """One step ``(state [B, C, X, Y, Z], constant part [B, H, X, Y, Z]) -> state``."""
-    along_x, along_y, along_z = _axis_weights(parameters["state_weight"])
+    weights = _convolution_weights(spec, parameters["state_weight"])
     activation = _ACTIVATIONS[spec.activation]
-    neighbours = partial(_neighbours, periodic=spec.boundary == "periodic")
-    gated = spec.update == "gated"
     weight, bias = parameters["update_weight"], parameters["update_bias"]
-    if gated:
+    if spec.gated:
         weight, bias = torch.cat([weight, parameters["gate_weight"]]), torch.cat([bias, parameters["gate_bias"]])
     weight = weight[:, :, None, None, None]
 
     def step(state: Tensor, constant: Tensor) -> Tensor:
-        hidden = neighbours(state, along_x, axis=2)
-        hidden += neighbours(state, along_y, axis=3)
-        hidden += neighbours(state, along_z, axis=4)
+        hidden = _neighbours(state, weights[0], spec.periodic)
+        for one_axis in weights[1:]:
+            hidden += _neighbours(state, one_axis, spec.periodic)
         hidden += constant
         update = F.conv3d(activation(hidden), weight, bias)
-        if gated:
+        if spec.gated:
             update, gate = update.chunk(2, dim=1)
             update = torch.sigmoid(gate) * update
         return state + update
@@ -104,20 +106,24 @@ def _step(spec: Stencil, parameters: Mapping[str, Tensor]) -> Callable[[Tensor, 
     return step
 
 
-def _axis_weights(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``state_weight [H, 7, C]`` as convolution weights ``[H, C, taps along x, y, z]``."""
-    taps = weight.transpose(1, 2)  # [H, C, 7]: self, x - 1, x + 1, y - 1, y + 1, z - 1, z + 1
+def _convolution_weights(spec: CellSpec, weight: Tensor) -> list[Tensor]:
+    """``state_weight [H, K, C]`` as convolution weights ``[H, C, taps along x, y, z]``."""
+    taps = weight.transpose(1, 2)  # [H, C, K], in the order of spec.offsets: the cell itself first
+    if spec.neighbours == 26:
+        cube = torch.cat([taps[..., 1:14], taps[..., :1], taps[..., 14:]], dim=-1)
+        return [cube.unflatten(-1, (3, 3, 3))]
     along_x = torch.stack([taps[..., 1], taps[..., 0], taps[..., 2]], dim=-1)
-    return along_x[..., :, None, None], taps[..., None, 3:5, None], taps[..., None, None, 5:7]
+    return [along_x[..., :, None, None], taps[..., None, 3:5, None], taps[..., None, None, 5:7]]
 
 
-def _neighbours(state: Tensor, weight: Tensor, axis: int, periodic: bool) -> Tensor:
-    """Weighted sum over a cell's neighbours along one axis: ``[B, C, X, Y, Z] -> [B, H, X, Y, Z]``."""
-    padding, dilation = [0, 0, 0], [1, 1, 1]
-    if weight.shape[axis] == 2:
-        dilation[axis - 2] = 2
-    if periodic:
-        state = torch.cat([state.narrow(axis, -1, 1), state, state.narrow(axis, 0, 1)], dim=axis)
-    else:
-        padding[axis - 2] = 1
-    return F.conv3d(state, weight, padding=padding, dilation=dilation)
+def _neighbours(state: Tensor, weight: Tensor, periodic: bool) -> Tensor:
+    """Weighted sum over a cell's neighbours: ``[B, C, X, Y, Z] -> [B, H, X, Y, Z]``."""
+    taps = weight.shape[2:]
+    padding = [0 if length == 1 else 1 for length in taps]
+    dilation = [2 if length == 2 else 1 for length in taps]
+    if not periodic:
+        return F.conv3d(state, weight, padding=padding, dilation=dilation)
+    for axis, needed in enumerate(padding, start=2):
+        if needed:
+            state = torch.cat([state.narrow(axis, -1, 1), state, state.narrow(axis, 0, 1)], dim=axis)
+    return F.conv3d(state, weight, dilation=dilation)

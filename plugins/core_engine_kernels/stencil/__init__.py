@@ -1,0 +1,1 @@
+"""The stencil cell: its description, its parameters, its reference rollout, and the operator of fused backends."""
