@@ -1,4 +1,4 @@
-"""Standard normals drawn by counter, so that a sample's noise does not depend on the batch it stands in.
+"""Random numbers drawn by counter, so that a sample's noise does not depend on the batch it stands in.
 
 The recipe, which every backend follows bit for bit up to step 3. All integers are unsigned and modulo 2^64, negative
 ones in two's complement; ``GAMMA = 0x9E3779B97F4A7C15``::
@@ -19,6 +19,13 @@ Steps 1 and 2 are the generator SplitMix64 (Steele, Lea and Flood, "Fast splitta
 2014, with Stafford's finaliser 13), entered at a key hashed from seed, sample and step. Steps 3 and 4 are Box and
 Muller (1958). 24 bits are what float32 holds exactly, so float32 and float64 give the same noise up to rounding; no
 value exceeds sqrt(48 ln 2) = 5.77.
+
+Uniform numbers, such as decide which cells update, come from a key of their own, and so are independent of the normals
+of the same seed, sample and step::
+
+    1. key  = mix(((key of the normals) ^ 1) + GAMMA)
+    2. bits = mix(key + (e + 1) * GAMMA)               one word for each element e
+    3. uniform[e] = (bits >> 40) / 2^24 in [0, 1)
 """
 
 from __future__ import annotations
@@ -59,11 +66,15 @@ def _mix_(z: Tensor) -> Tensor:
     return _xor_shift_(z, 31)
 
 
-def random_bits(words: int, seed: int, sample_ids: Tensor, step: int) -> Tensor:
-    """Steps 1 and 2 of the recipe: int64 ``[B, words]`` on the device of ``sample_ids`` (int64 ``[B]``)."""
+def random_bits(words: int, seed: int, sample_ids: Tensor, step: int, uniform: bool = False) -> Tensor:
+    """Steps 1 and 2 of the recipe for normals, or for uniform numbers: int64 ``[B, words]`` on the device of
+    ``sample_ids`` (int64 ``[B]``).
+    """
     key = _mix_(torch.full_like(sample_ids, seed) + _GAMMA)
     key = _mix_((key ^ sample_ids) + _GAMMA)
     key = _mix_((key ^ step) + _GAMMA)
+    if uniform:
+        key = _mix_((key ^ 1) + _GAMMA)
     counter = torch.arange(1, words + 1, dtype=torch.int64, device=sample_ids.device) * _GAMMA
     return _mix_(key[:, None] + counter)
 
@@ -82,18 +93,33 @@ def normal(
     call, on any device up to rounding. float64 is computed in float64, every other dtype in float32 and then rounded.
     The global generators are neither read nor advanced. ValueError where ``sample_ids`` does not fit the shape.
     """
-    if sample_ids.dtype != torch.int64 or tuple(sample_ids.shape) != (shape[0],):
-        raise ValueError(
-            f"sample_ids must be int64 [{shape[0]}] to draw noise of shape {list(shape)}, "
-            f"not {sample_ids.dtype} {list(sample_ids.shape)}"
-        )
+    _require_ids(shape, sample_ids)
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     elements = math.prod(shape[1:])
     noise: Tensor = _box_muller(sample_ids.to(device), (elements + 1) // 2, seed, step, compute)
     return noise[:, :elements].reshape(shape).to(dtype)
 
 
-# An operator of its own, so that torch.compile leaves the integers alone: it takes their arithmetic for that of
+def uniform(shape: Sequence[int], seed: int, sample_ids: Tensor, step: int, device: torch.device) -> Tensor:
+    """Uniform numbers in [0, 1) of the given ``shape [B, ...]``, keyed by (seed, sample, step, element).
+
+    Like :func:`normal` in all else, but float32 always, which holds each of the 2^24 values exactly: on any device the
+    same bits, so that ``uniform(...) < p`` decides alike everywhere.
+    """
+    _require_ids(shape, sample_ids)
+    drawn: Tensor = _uniform(sample_ids.to(device), math.prod(shape[1:]), seed, step)
+    return drawn.reshape(shape)
+
+
+def _require_ids(shape: Sequence[int], sample_ids: Tensor) -> None:
+    if sample_ids.dtype != torch.int64 or tuple(sample_ids.shape) != (shape[0],):
+        raise ValueError(
+            f"sample_ids must be int64 [{shape[0]}] to draw noise of shape {list(shape)}, "
+            f"not {sample_ids.dtype} {list(sample_ids.shape)}"
+        )
+
+
+# Operators of their own, so that torch.compile leaves the integers alone: it takes their arithmetic for that of
 # indices, which never wraps.
 @torch.library.custom_op(
     "core_engine::box_muller",
@@ -116,3 +142,19 @@ def _box_muller(sample_ids: Tensor, pairs: int, seed: int, step: int, dtype: tor
 @_box_muller.register_fake
 def _(sample_ids: Tensor, pairs: int, seed: int, step: int, dtype: torch.dtype) -> Tensor:
     return sample_ids.new_empty(len(sample_ids), 2 * pairs, dtype=dtype)
+
+
+@torch.library.custom_op(
+    "core_engine::uniform",
+    mutates_args=(),
+    schema="(Tensor sample_ids, SymInt elements, SymInt seed, SymInt step) -> Tensor",
+)
+def _uniform(sample_ids: Tensor, elements: int, seed: int, step: int) -> Tensor:
+    """Steps 1 to 3: float32 ``[B, elements]``."""
+    bits = random_bits(elements, seed, sample_ids, step, uniform=True)
+    return (bits >> 40).bitwise_and_(_LOW_24).float().mul_(2.0**-24)
+
+
+@_uniform.register_fake
+def _(sample_ids: Tensor, elements: int, seed: int, step: int) -> Tensor:
+    return sample_ids.new_empty(len(sample_ids), elements, dtype=torch.float32)

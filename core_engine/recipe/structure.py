@@ -280,7 +280,8 @@ class Structurer:
                 self._registry.get(mark.kind, name)
             except PluginError as error:
                 self.component_missing = True
-                raise self._fail(located, f"{error}; also known: {', '.join(mark.others)}") from error
+                also = did_you_mean(name, mark.others, "also known")
+                raise self._fail(located, f"{error}{also}") from error
         return name
 
     def _typed(self, located: Located, names: Iterable[str], default: str | None = None) -> tuple[str, Node]:

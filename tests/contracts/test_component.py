@@ -75,6 +75,7 @@ def test_each_kind_has_its_hook() -> None:
         "teacher": "teachers",
         "reshape": "reshapes",
         "kernel": "kernels",
+        "backend": "backends",
         "loss": "losses",
         "logger": "loggers",
     }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core_engine.core.noise import normal, random_bits
+from core_engine.core.noise import normal, random_bits, uniform
 
 CPU = torch.device("cpu")
 MASK = (1 << 64) - 1
@@ -56,8 +56,26 @@ def test_integers_follow_the_recipe_bit_by_bit(seed: int, sample: int, step: int
         assert [value & MASK for value in bits[row].tolist()] == [word(seed, each, step, j) for j in range(5)]
 
 
+def uniform_word(seed: int, sample: int, step: int, e: int) -> int:
+    key = 0
+    for value in (seed, sample, step, 1):
+        key = mix(((key ^ (value & MASK)) + GAMMA) & MASK)
+    return mix((key + (e + 1) * GAMMA) & MASK)
+
+
+@given(INT64, INT64, st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_uniform_numbers_follow_the_recipe_bit_by_bit(seed: int, sample: int, step: int) -> None:
+    drawn = uniform((2, 3, 2), seed, torch.tensor([sample, 7]), step, CPU)
+    assert drawn.dtype == torch.float32
+    for row, each in enumerate((sample, 7)):
+        expected = [(uniform_word(seed, each, step, e) >> 40) / 2**24 for e in range(6)]
+        assert drawn[row].flatten().tolist() == expected
+
+
 def test_recipe_is_frozen() -> None:
     # Other backends and old checkpoints rely on these words.
+    assert uniform((1, 2), 0, torch.tensor([0]), 0, CPU)[0].mul(2**24).int().tolist() == [2975015, 4109041]
     assert [hex(value & MASK) for value in random_bits(2, 0, torch.tensor([0]), 0)[0].tolist()] == [
         "0x2130748aaac80268",
         "0xcc78fb979ce5090",
@@ -105,6 +123,8 @@ def test_wrong_sample_ids_are_refused() -> None:
         draw((3, 4), ids=torch.zeros(3))
     with pytest.raises(ValueError, match=r"int64 \[3\].*\[2\]"):
         draw((3, 4), ids=torch.arange(2))
+    with pytest.raises(ValueError, match=r"int64 \[3\].*\[2\]"):
+        uniform((3, 4), 0, torch.arange(2), 0, CPU)
 
 
 def test_moments_and_distribution() -> None:
@@ -167,3 +187,42 @@ def test_all_pairs_of_samples_are_uncorrelated() -> None:
     off_diagonal = matrix[~torch.eye(200, dtype=torch.bool)]
     assert off_diagonal.abs().max() < 6
     assert off_diagonal.square().mean().item() == pytest.approx(1, abs=5 * math.sqrt(2 / (200 * 199 / 2)))
+
+
+def test_uniform_numbers_fill_the_unit_interval_evenly() -> None:
+    drawn = uniform((1000, 1001), 5, torch.arange(1000), 2, CPU).flatten().double()
+    n, bins = len(drawn), 256
+    assert (drawn >= 0).all()
+    assert (drawn < 1).all()
+    assert abs(drawn.mean() - 0.5) < 5 / math.sqrt(12 * n)
+    counts = torch.bincount((drawn * bins).long(), minlength=bins)
+    chi_square = ((counts - n / bins) ** 2 / (n / bins)).sum().item()
+    assert abs(chi_square - (bins - 1)) < 5 * math.sqrt(2 * (bins - 1))
+
+
+def test_uniform_numbers_are_independent_of_one_another_and_of_the_normals() -> None:
+    def drawn(seed: int = 3, step: int = 0, first: int = 0) -> Tensor:
+        """With mean 0 and variance 1."""
+        return (uniform((64, 32, 33), seed, torch.arange(first, first + 64), step, CPU).double() - 0.5) * math.sqrt(12)
+
+    one = drawn()
+    others = [drawn(seed=4), drawn(step=1), drawn(first=64), one.roll(1, 0), one.roll(1, 1), one.roll(1, 2)]
+    # Normals of the same key, element for element and word for word.
+    normals = draw((64, 32, 66), seed=3, dtype=torch.float64)
+    others += [normals[..., :33], normals[..., ::2], normals[..., 1::2], normals[..., ::2].square() - 1]
+    for index, other in enumerate(others):
+        assert abs((one * other).mean().item()) * math.sqrt(one.numel()) < 7, index
+
+
+def test_a_samples_uniform_numbers_do_not_depend_on_its_batch() -> None:
+    ids = torch.tensor([5, -3, 2**40])
+    whole = uniform((3, 2, 3), 1, ids, 4, CPU)
+    for row in range(3):
+        assert torch.equal(uniform((1, 2, 3), 1, ids[row : row + 1], 4, CPU)[0], whole[row])
+
+
+def test_uniform_numbers_compile_without_graph_breaks() -> None:
+    compiled = torch.compile(
+        lambda ids: uniform((4, 5), 2**62 + 9, ids, 3, CPU) * 2, fullgraph=True, backend="aot_eager"
+    )
+    torch.testing.assert_close(compiled(torch.arange(4)), uniform((4, 5), 2**62 + 9, torch.arange(4), 3, CPU) * 2)

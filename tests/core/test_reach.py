@@ -96,7 +96,7 @@ def test_equal_to_what_gradients_say_of_a_real_cell(count: Any, boundary: str, s
     inputs.view(-1)[::2] = True
     outputs.view(-1)[1::3] = True
     part = support[outputs.flatten()][:, inputs.flatten()]
-    found = reach(inputs, outputs, steps, cell.periodic)
+    found = reach(inputs, outputs, steps, cell.periodic, cell.neighbours)
     assert found.share_of_pairs == pytest.approx(part.double().mean().item())
     assert found.share_of_inputs == pytest.approx(part.any(0).double().mean().item())
     assert found.share_of_outputs == pytest.approx(part.any(1).double().mean().item())

@@ -64,6 +64,10 @@ class AllKinds:
         return [Component("a_kernel", Thing)]
 
     @hookimpl
+    def backends(self) -> list[Component]:
+        return [Component("a_backend", Thing)]
+
+    @hookimpl
     def losses(self) -> Iterator[Component]:
         yield Component("a_loss", Thing)
 

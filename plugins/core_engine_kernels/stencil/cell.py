@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from core_engine import CellKernel
-from core_engine.errors import EngineError
+from core_engine_kernels.bundled_cell import BundledCell
 from core_engine_kernels.stencil.rollout import rollout
 from core_engine_kernels.stencil.spec import CellSpec
 
 
-class StencilCell(CellKernel):
+class StencilCell(BundledCell):
     """Kernel in which all cells share one small network.
 
     For each cell, with state ``s [C]``, drive ``d [E]`` and hidden layer ``h [H]``, in each step t = 0 ... T - 1::
@@ -49,15 +47,9 @@ class StencilCell(CellKernel):
     spec: CellSpec
 
     def __init__(self, spec: CellSpec, *, size: tuple[int, int, int], seed: int) -> None:
-        super().__init__()
-        self.spec = spec
-        self.size = size
-        source = torch.Generator().manual_seed(seed)
         spread = (len(spec.offsets) * spec.channels + spec.drive_channels) ** -0.5
         std = {"state_weight": spread, "drive_weight": spread, "position": 1.0}
-        for name, shape in spec.parameter_shapes(size).items():
-            value = torch.randn(shape, generator=source) * std[name] if name in std else torch.zeros(shape)
-            self.register_parameter(name, nn.Parameter(value))
+        super().__init__(spec, size=size, seed=seed, std=std)
 
     @property
     def periodic(self) -> bool:
@@ -74,18 +66,3 @@ class StencilCell(CellKernel):
     ) -> Tensor:
         """The reference rollout, see :mod:`core_engine_kernels.stencil.rollout`."""
         return rollout(self.spec, dict(self.named_parameters()), state, drive, first_step, steps, seed, sample_ids)
-
-    def forward(self, state: Tensor, drive: Tensor, steps: int, seed: int, sample_ids: Tensor) -> Tensor:
-        """State ``[B, X, Y, Z, C]`` after ``steps`` steps, in the dtype of ``state``; drive ``[B, X, Y, Z, E]``.
-
-        EngineError where the shapes are not those the cell was built for.
-        """
-        channels, drive_channels = self.spec.channels, self.spec.drive_channels
-        for name, given, width in (("state", state, channels), ("drive", drive, drive_channels)):
-            if given.dim() != 5 or given.shape[1:] != (*self.size, width):
-                wanted = ", ".join(str(length) for length in (*self.size, width))
-                raise EngineError(f"{name} is {list(given.shape)}; this kernel takes [B, {wanted}]")
-        return super().forward(state, drive, steps, seed, sample_ids)
-
-    def extra_repr(self) -> str:
-        return f"{self.spec}, size={self.size}"

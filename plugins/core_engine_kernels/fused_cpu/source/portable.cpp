@@ -1,0 +1,4 @@
+// For any processor.
+#define ISA portable
+#define LANES 4
+#include "rollout.h"

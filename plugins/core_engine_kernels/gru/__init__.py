@@ -1,0 +1,1 @@
+"""The cell that is a gated recurrent unit: its description, its options, its parameters and rollout."""
