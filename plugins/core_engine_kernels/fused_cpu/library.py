@@ -21,7 +21,7 @@ _Pointer = ctypes.c_void_p
 class Case(ctypes.Structure):
     """``struct Case`` of source/case.h."""
 
-    _fields_ = [  # noqa: RUF012  ctypes asks for a list
+    _fields_ = [
         *((name, ctypes.c_int32) for name in ("batch", "x", "y", "z", "channels", "drive_channels", "hidden")),
         *((name, ctypes.c_int32) for name in ("neighbours", "activation", "gated", "periodic", "steps", "every")),
         ("threads", ctypes.c_int32),

@@ -171,9 +171,12 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
     state, drive, parameters, sample_ids, *ctx.rest, _keep = inputs
     ctx.save_for_backward(output[1], state, drive, sample_ids, *parameters)
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # zeros for the states would take as much memory as these
 
 
-def _backward(ctx: Any, grad: Tensor, _grad_of_states: Tensor | None) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: Tensor | None, _grad_of_states: None) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 9
     states, state, drive, sample_ids, *parameters = ctx.saved_tensors
     d_state, d_drive, d_parameters = stencil_rollout_backward(
         grad, states, state, drive, parameters, sample_ids, *ctx.rest
