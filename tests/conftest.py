@@ -26,3 +26,11 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("CORE_ENGINE_DATA names no folder with the real data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def fresh_compiler() -> None:
+    """torch.compile stops at the eighth variant of one function, and all bundled cells share some."""
+    import torch
+
+    torch.compiler.reset()

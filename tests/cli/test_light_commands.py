@@ -60,7 +60,7 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
 
 def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").stdout
-    for command in ("run", "check", "explain", "evaluate", "apply", "plugins"):
+    for command in ("run", "check", "explain", "kernels", "evaluate", "apply", "plugins"):
         assert f"\n    {command} " in text
 
 
@@ -84,7 +84,7 @@ def test_plugins_as_json_is_one_object_and_nothing_else(cli: Cli) -> None:
         *(("data_source", name) for name in ("dialogues", "texts", "embeddings", "quickstart")),
         *(("teacher", name) for name in ("hf", "minilm")),
         *(("reshape", name) for name in ("linear", "projection")),
-        ("kernel", "stencil"),
+        *(("kernel", name) for name in ("stencil", "nca", "gru")),
         *(("loss", name) for name in ("cosine", "mse", "combined", "info_nce")),
         *(("logger", name) for name in ("console", "jsonl", "csv", "tensorboard")),
     } <= names

@@ -18,7 +18,7 @@ ON_SHIPPED_PAIRS = [path for path in RECIPES if not path.name.startswith("faq")]
 
 def test_the_recipes_are_the_ones_that_the_documentation_names() -> None:
     assert {path.stem for path in RECIPES} == {
-        *("quickstart", "autoencoder", "mixed", "faq", "faq_autoencoder", "faq_denoising")
+        *("quickstart", "autoencoder", "mixed", "nca", "faq", "faq_autoencoder", "faq_denoising")
     }
 
 

@@ -199,6 +199,7 @@ def test_state_dict_carries_what_was_fitted() -> None:
     assert torch.equal(other(x), core(x))
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_compiles_without_graph_breaks() -> None:
     core = moved(processor(state_noise=0.3))
     compiled = torch.compile(core, fullgraph=True, backend="aot_eager")

@@ -25,6 +25,7 @@ HEADINGS = {
     "teacher": "Teachers",
     "reshape": "Reshapes",
     "kernel": "Kernels",
+    "backend": "Backends",
     "loss": "Losses",
     "logger": "Loggers",
 }
@@ -57,7 +58,7 @@ def written(value: object) -> str:
 def named_parts(kind: Any) -> set[str]:
     """The values of a Literal, and the options of a nested class, at any depth."""
     if get_origin(kind) is Literal:
-        return set(get_args(kind))
+        return {written(value) for value in get_args(kind)}
     if attrs.has(kind):
         return {attribute.name for attribute in attrs.fields(kind)}
     return {name for argument in get_args(kind) for name in named_parts(argument)}

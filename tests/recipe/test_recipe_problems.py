@@ -211,7 +211,7 @@ def test_a_component_that_is_not_installed(problems: Problems, minimal: str) -> 
     (found,) = problems(minimal.replace("{type: stencil}", "{type: transformer}"))
     assert found == (
         "r.yaml:3:38: lattice.kernel.type: no kernel named 'transformer' is installed; "
-        "is a plugin package missing? installed: stencil"
+        "is a plugin package missing? installed: gru, nca, stencil"
     )
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from core_engine import Kind
+from core_engine.host.host import PluginHost
+
 RECIPE = Path(__file__).parent / "acme.yaml"
 Engine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -52,6 +55,9 @@ def test_what_it_supplies_is_listed_with_its_distribution(engine: Engine) -> Non
         ("reshape", "shuffled"): (
             "Each value of the embedding at a place of its own, drawn at random; exact in both directions."
         ),
+        ("backend", "gathered"): (
+            "Stencil cells whose neighbourhoods are written down, and multiplied in one product."
+        ),
     }
     assert (listing["failed"], listing["conflicts"], listing["disabled"]) == ([], [], [])
     assert "huber          Huber loss: " in engine("plugins", packages=("acme-lattice",)).stdout
@@ -66,6 +72,16 @@ def test_a_recipe_uses_it(engine: Engine) -> None:
         assert [line.split("from ")[1] for line in explained.splitlines() if line.split()[:1] == [slot]] == [
             "acme, acme-lattice 1.2"
         ]
+
+
+def test_its_backend_computes_the_bundled_cell(engine: Engine) -> None:
+    lines = engine("kernels", RECIPE, "device=cpu", packages=("acme-lattice",)).stdout.splitlines()
+    assert lines[0] == "stencil: 4x2x2 cells, 32 channels, 4 steps, on cpu"
+    assert lines[1].startswith("runs     gathered  (relative error against the reference: ")
+    changes = ("device=cpu", "lattice.backend=auto", "lattice.kernel={type: stencil, boundary: periodic, hidden: 7}")
+    lines = engine("kernels", RECIPE, *changes, packages=("acme-lattice",)).stdout.splitlines()
+    assert lines[1] == "runs     reference"
+    assert "refused  gathered: it computes residual gelu cells without noise, with a zero boundary" in lines
 
 
 def test_a_wrong_option_of_it_names_it(engine: Engine) -> None:
@@ -84,7 +100,9 @@ def test_without_it_the_recipe_fails_and_says_what_is_missing(engine: Engine) ->
         "installed: dialogues, embeddings, quickstart, texts",
         f"{RECIPE}:10:11: reshape.type: no reshape named 'shuffled' is installed; is a plugin package missing? "
         "installed: linear, projection",
-        f"{RECIPE}:17:6: loss[0].type: no loss named 'huber' is installed; is a plugin package missing? "
+        f"{RECIPE}:16:3: lattice.backend: no backend named 'gathered' is installed; is a plugin package missing? "
+        f"installed: {', '.join(PluginHost.discover().registry.names(Kind.BACKEND))}; also known: auto, reference",
+        f"{RECIPE}:18:6: loss[0].type: no loss named 'huber' is installed; is a plugin package missing? "
         "installed: combined, cosine, info_nce, mse",
     ]
     assert done.stdout == ""
@@ -105,7 +123,7 @@ def test_two_packages_that_claim_one_name(engine: Engine) -> None:
     assert [conflict.split(";")[0] for conflict in listing["conflicts"]] == [claim]
     done = engine("check", RECIPE, packages=both, code=2)
     assert lines(done)[-1] == (
-        f"{RECIPE}:17:6: loss[0].type: {claim}; disable one with --disable-plugin NAME, or uninstall it"
+        f"{RECIPE}:18:6: loss[0].type: {claim}; disable one with --disable-plugin NAME, or uninstall it"
     )
     engine("explain", RECIPE, "loss=[{type: mse}]", packages=both)
     explained = engine("explain", RECIPE, "--disable-plugin", "rival", packages=both).stdout
@@ -115,7 +133,7 @@ def test_two_packages_that_claim_one_name(engine: Engine) -> None:
 def test_two_distributions_with_one_entry_point_name(engine: Engine) -> None:
     listing = plugins(engine, "acme-lattice", "twin-losses")
     found = {plugin["distribution"]: [c["name"] for c in plugin["components"]] for plugin in listing["plugins"]}
-    assert sorted(found["acme-lattice"]) == ["arithmetic", "huber", "shuffled"]
+    assert sorted(found["acme-lattice"]) == ["arithmetic", "gathered", "huber", "shuffled"]
     assert found["twin-losses"] == ["twin"]
     assert listing["failed"] == []
 

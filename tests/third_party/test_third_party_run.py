@@ -1,4 +1,4 @@
-"""A run made of a third-party package's data source, reshape and loss, from the recipe to the trained core in use."""
+"""A run made of a third-party package's parts, from the recipe to the trained core in use."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def test_it_trains_evaluates_and_is_used(engine: Engine, tmp_path: Path) -> None
     small = ("evaluation.baselines=[]", f"output={tmp_path / 'runs'}", "--json")
     result = json.loads(engine("run", RECIPE, *small, packages=("acme-lattice",)).stdout)
     assert result["parameters_without_gradient"] == []
+    assert result["backend"] == "gathered"
     assert result["test"]["cosine"] > result["untrained"]["cosine"]
     (tmp_path / "texts.txt").write_text("What is one plus one?\n")
     apply = ("apply", result["run_dir"], "--input", tmp_path / "texts.txt", "--output", tmp_path / "out.npy")

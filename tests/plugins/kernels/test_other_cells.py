@@ -136,6 +136,7 @@ def test_initial_values_come_from_the_contexts_seed_alone(name: str) -> None:
 
 
 @each_cell
+@pytest.mark.usefixtures("fresh_compiler")
 def test_compiles_without_graph_breaks(name: str) -> None:
     cell = spread(build(name))
     compiled = torch.compile(cell, fullgraph=True, backend="aot_eager")

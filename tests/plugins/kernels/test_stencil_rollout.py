@@ -166,6 +166,7 @@ def test_the_callers_tensors_are_left_alone() -> None:
     assert torch.equal(driven, copies[1])
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_compiles_without_graph_breaks() -> None:
     spec, size = Stencil(hidden=8, update="gated", boundary="periodic", state_noise=0.3), (2, 3, 2)
     cell = spread_cell(spec, size, 4, 2).float()

@@ -1,4 +1,4 @@
-"""What a package by somebody else looks like: one loss, one data source, one reshape, and a lifecycle hook."""
+"""What a package by somebody else looks like: one loss, data source, reshape and backend, and a lifecycle hook."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt
 
 from core_engine import (
+    BackendContext,
     Component,
     DataSourceContext,
     Example,
@@ -20,6 +21,7 @@ from core_engine import (
 )
 
 if TYPE_CHECKING:
+    from acme_lattice.gathered import GatheredBackend
     from acme_lattice.shuffled import ShuffledReshape
 
 HOOK_API = 1
@@ -71,6 +73,16 @@ class Shuffled:
         return ShuffledReshape(context, self.lattice_channels(context))
 
 
+@frozen
+class Gathered:
+    """Stencil cells whose neighbourhoods are written down, and multiplied in one product."""
+
+    def build(self, context: BackendContext) -> GatheredBackend:
+        from acme_lattice.gathered import GatheredBackend
+
+        return GatheredBackend()
+
+
 @hookimpl
 def losses() -> list[Component]:
     return [Component("huber", Huber)]
@@ -84,6 +96,11 @@ def data_sources() -> list[Component]:
 @hookimpl
 def reshapes() -> list[Component]:
     return [Component("shuffled", Shuffled)]
+
+
+@hookimpl
+def backends() -> list[Component]:
+    return [Component("gathered", Gathered)]
 
 
 @hookimpl
