@@ -188,7 +188,7 @@ def of_jax(problem: Problem) -> tuple[Run, Run] | str:
         forward, both = jax_functions(STEPS)
     except ImportError:
         return "JAX is not installed (make bench-install)"
-    state, drive, cotangent = (tensor.numpy() for tensor in (problem.state, problem.drive, problem.cotangent))
+    state, drive, cotangent = (tensor.detach().numpy() for tensor in (problem.state, problem.drive, problem.cotangent))
     parameters = [parameter.detach().numpy() for parameter in problem.cell.parameters()]
 
     def tensors(arrays: Sequence[Any]) -> list[Tensor]:

@@ -31,7 +31,7 @@ template <class F> static long floats_of(F lay_out) {
 struct Weights {
     int hidden, updates, drive, drive_padded;  // updates: C, or 2 C with a gate; drive_padded: E in whole vectors
     float* state_in;     // [K C, H]
-    float* drive_in;     // [E, H]
+    float* drive_in;     // [E, H], right after state_in
     float* hidden_bias;  // [H]
     float* update_in;    // [H, updates]
     float* update_bias;  // [updates]
@@ -44,8 +44,8 @@ struct Weights {
         updates = k.gated ? 2 * k.channels : k.channels;
         drive = k.drive_channels;
         drive_padded = (int)rounded_up(drive, lanes<Wide>);
-        state_in = arena.take((long)inputs * hidden);
-        drive_in = arena.take((long)drive * hidden);
+        state_in = arena.take((long)(inputs + drive) * hidden);
+        drive_in = state_in + (long)inputs * hidden;
         hidden_bias = arena.take(hidden);
         update_in = arena.take((long)hidden * updates);
         update_bias = arena.take(updates);

@@ -10,7 +10,7 @@ namespace ISA {
 struct Shared {
     long state_floats;
     float* states;      // padded: two that take turns, or those of the steps that are gone back through
-    float* constant;    // [N, H]: what drive, bias and position add to the hidden layer in every step
+    float* constant;    // [N, H]: what a wide drive, bias and position add to the hidden layer in every step
     float* d_constant;  // [N, H], summed over the steps
     float* slabs;       // gradients of the state, for each thread its planes and one more on either side; twice
     long slabs_floats, two_planes;
@@ -18,7 +18,7 @@ struct Shared {
     Shared(const Cell& cell, int count, int team, bool backward, Arena& arena) {
         state_floats = cell.g.floats();
         states = arena.take(count * state_floats);
-        constant = arena.take(cell.g.cells() * cell.H);
+        constant = arena.take(cell.narrow_drive() ? 0 : cell.g.cells() * cell.H);
         d_constant = arena.take(backward ? cell.g.cells() * cell.H : 0);
         two_planes = 2 * cell.g.plane;
         slabs_floats = (cell.g.x + 2 * team) * cell.g.plane;
@@ -47,15 +47,16 @@ struct ConstantGradients {
     }
 };
 
-static void constant_part(const Cell& cell, const Parameters& p, const Team& team, const float* drive, float* out) {
+static Constant constant_part(const Cell& cell, const Parameters& p, const Team& team, const float* drive, float* out) {
+    if (cell.narrow_drive()) return Constant{drive, p.position};
     const Lattice& g = cell.g;
-    const int E = cell.k.drive_channels;
     for (int i = team.first; i < team.last; i++)
         for (int j = 0; j < g.y; j++) {
             const long n = ((long)i * g.y + j) * g.z;
-            product<Wide>(g.z, cell.H / lanes<Wide>, cell.from_drive, drive + n * E, cell.w.drive_in,
+            product<Wide>(g.z, cell.H / lanes<Wide>, cell.from_drive, drive + n * cell.w.drive, cell.w.drive_in,
                           p.position ? p.position + n * cell.H : nullptr, out + n * cell.H);
         }
+    return Constant{nullptr, out};
 }
 
 // Makes a state ready for its step: adds the step's noise, and fills the layer around it.
@@ -75,13 +76,14 @@ static void forward_sample(const Cell& cell, const Parameters& p, const ForwardA
     const Case& k = cell.k;
     const Lattice& g = cell.g;
     const long floats = g.cells() * k.channels;
-    constant_part(cell, p, team, a.drive + b * g.cells() * k.drive_channels, shared.constant);
+    const Constant constant =
+        constant_part(cell, p, team, a.drive + b * g.cells() * k.drive_channels, shared.constant);
     pack(g, team.first, team.last, a.state + b * floats, shared.state(0));
     enter(cell, team, 0, a.sample_ids[b], shared.state(0));
     team.wait();
     for (int t = 0; t < k.steps; t++) {
         float* next = shared.state((t + 1) % 2);
-        step(cell, team.first, team.last, shared.state(t % 2), shared.constant, scratch, next);
+        step(cell, team.first, team.last, shared.state(t % 2), constant, scratch, next);
         if (t + 1 == k.steps) break;
         if (a.states && (t + 1) % k.every == 0)
             unpack(g, team.first, team.last, next, a.states + ((long)((t + 1) / k.every - 1) * k.batch + b) * floats);
@@ -118,7 +120,7 @@ static void backward_sample(const Cell& cell, const Parameters& p, const Backwar
     const int H = cell.H, E = k.drive_channels, first = team.first, last = team.last;
     const long floats = g.cells() * k.channels, row_floats = (long)g.z * H;
     const float* drive = a.drive + b * g.cells() * E;
-    constant_part(cell, p, team, drive, shared.constant);
+    const Constant constant = constant_part(cell, p, team, drive, shared.constant);
     memset(shared.d_constant + first * g.y * row_floats, 0, sizeof(float) * (last - first) * g.y * row_floats);
     int present = 0;
     pack(g, first, last, a.grad + b * floats, shared.slab(team.rank, present));
@@ -129,7 +131,7 @@ static void backward_sample(const Cell& cell, const Parameters& p, const Backwar
         enter(cell, team, start, a.sample_ids[b], shared.state(0));
         team.wait();
         for (int s = 0; s + 1 < count; s++) {
-            step(cell, first, last, shared.state(s), shared.constant, scratch, shared.state(s + 1));
+            step(cell, first, last, shared.state(s), constant, scratch, shared.state(s + 1));
             enter(cell, team, start + s + 1, a.sample_ids[b], shared.state(s + 1));
             team.wait();
         }
@@ -138,7 +140,7 @@ static void backward_sample(const Cell& cell, const Parameters& p, const Backwar
             memset(next + first * g.plane, 0, sizeof(float) * (last - first + 2) * g.plane);
             for (int i = first; i < last; i++)
                 for (int j = 0; j < g.y; j++) memcpy(next + g.at(i, j), grad + g.at(i, j), sizeof(float) * g.z * g.width);
-            step_backward(cell, first, last, shared.state(s), shared.constant, grad, scratch, next, shared.d_constant,
+            step_backward(cell, first, last, shared.state(s), constant, grad, scratch, next, shared.d_constant,
                           sums);
             if (k.periodic)
                 for (int i = first - 1; i <= last; i++) unwrap(g, next + (i + 1) * g.plane);

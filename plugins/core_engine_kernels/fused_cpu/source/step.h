@@ -12,6 +12,16 @@ namespace ISA {
 // few enough that hidden layer and its gradient stay in the first-level cache's neighbourhood.
 constexpr int BLOCK_CELLS = 96;
 
+// A drive of at most so many channels is read in every step. With a wider one it costs less to compute its part of the
+// hidden layer once, and to read that.
+constexpr int NARROW_DRIVE = 4;
+
+// What the hidden layer is given in every step beside the states, for one sample: the drive [N, E], null where its part
+// is in `base` [N, H] already; `base` may be null.
+struct Constant {
+    const float *drive, *base;
+};
+
 // What is the same for all samples and steps.
 struct Cell {
     const Case& k;
@@ -24,7 +34,7 @@ struct Cell {
     long drive_column[MAX_DRIVE / lanes<V4>];
     long scatter_column[27 * MAX_CHANNELS / lanes<V4>];  // where the gradient for each vector of the cell's inputs goes
 
-    Product from_state, residual, gated, to_hidden, scatter, from_drive, to_drive;
+    Product from_state, from_both, residual, gated, to_hidden, scatter, from_drive, to_drive;
 
     Cell(const Case& k, Arena& arena)
         : k(k), g(k, k.channels), near(k, g), w(k, near.count * k.channels, arena),
@@ -37,6 +47,10 @@ struct Cell {
             scatter_column[j] = near.displacement[j * width / C] + j * width % C;
         const int E = w.drive, padded = w.drive_padded;
         from_state = Product{C, near.displacement, near.count, C, H, nullptr, H, H, hidden_column};
+        from_both = from_state;
+        from_both.bias = w.hidden_bias;
+        from_both.more_cell = E;
+        from_both.more_length = E;
         residual = Product{H, NO_DISPLACEMENT, 1, H, U, w.update_bias, C, C, update_column};
         gated = Product{H, NO_DISPLACEMENT, 1, H, U, w.update_bias, 0, U, update_column};
         to_hidden = Product{U, NO_DISPLACEMENT, 1, U, H, nullptr, 0, H, hidden_column};
@@ -59,9 +73,15 @@ struct Cell {
             product<V8, ADD>(cells, columns / lanes<V8>, s, a, weights, base, out);
     }
 
-    // Of one row of cells, before the activation. constant: what drive, bias and position add.
-    void hidden_layer(const float* state, const float* constant, float* hidden) const {
-        product<Wide>(g.z, H / lanes<Wide>, from_state, state, w.state_in, constant, hidden);
+    bool narrow_drive() const { return w.drive <= NARROW_DRIVE; }
+
+    // [z, H], before the activation, of the row of cells that begins at cell n.
+    void hidden_layer(const float* state, const Constant& constant, long n, float* hidden) const {
+        const float* base = constant.base ? constant.base + n * H : nullptr;
+        if (constant.drive)
+            product<Wide>(g.z, H / lanes<Wide>, from_both, state, w.state_in, base, hidden, constant.drive + n * w.drive);
+        else
+            product<Wide>(g.z, H / lanes<Wide>, from_state, state, w.state_in, base, hidden);
     }
 
     // The new state [z, C] of one row where there is no gate.
@@ -140,14 +160,14 @@ static void gated_update_backward(const Cell& cell, const float* update, const f
         }
 }
 
-static void step(const Cell& cell, int first, int last, const float* state, const float* constant, Scratch& scratch,
+static void step(const Cell& cell, int first, int last, const float* state, const Constant& constant, Scratch& scratch,
                  float* next) {
     const Lattice& g = cell.g;
     for (int i = first; i < last; i++)
         for (int j = 0; j < g.y; j++) {
             const float* here = state + g.at(i, j);
             float* there = next + g.at(i, j);
-            cell.hidden_layer(here, constant + ((long)i * g.y + j) * g.z * cell.H, scratch.hidden);
+            cell.hidden_layer(here, constant, ((long)i * g.y + j) * g.z, scratch.hidden);
             activate(cell.k.activation, scratch.hidden, g.z * cell.H);
             if (cell.k.gated) {
                 cell.gated_layer(scratch.hidden, scratch.update);
@@ -160,7 +180,7 @@ static void step(const Cell& cell, int first, int last, const float* state, cons
 
 // state, grad and d_state: padded; d_state holds grad on entry and is added to, in the layer around the planes as well.
 // d_constant [N, H] and the weight gradients are added to.
-static void step_backward(const Cell& cell, int first, int last, const float* state, const float* constant,
+static void step_backward(const Cell& cell, int first, int last, const float* state, const Constant& constant,
                           const float* grad, Scratch& scratch, float* d_state, float* d_constant,
                           WeightGradients& sums) {
     const Lattice& g = cell.g;
@@ -173,9 +193,10 @@ static void step_backward(const Cell& cell, int first, int last, const float* st
             const Lines d_update = cell.k.gated ? Lines{scratch.d_update, (long)g.z * U, U}
                                                 : Lines{grad + g.at(i, j0), g.line, C};
             for (int j = 0; j < some; j++) {
-                const long dense = ((long)i * g.y + j0 + j) * row_floats;
+                const long n = ((long)i * g.y + j0 + j) * g.z;
+                float* sums_of_row = d_constant + n * H;
                 float *h = scratch.hidden + j * row_floats, *slope = scratch.slope + j * row_floats;
-                cell.hidden_layer(state + g.at(i, j0 + j), constant + dense, h);
+                cell.hidden_layer(state + g.at(i, j0 + j), constant, n, h);
                 activate(cell.k.activation, h, slope, g.z * H);
                 if (cell.k.gated) {
                     cell.gated_layer(h, scratch.update);
@@ -184,10 +205,10 @@ static void step_backward(const Cell& cell, int first, int last, const float* st
                 }
                 product<Wide>(g.z, H / lanes<Wide>, cell.to_hidden, d_update.values + j * d_update.line,
                               cell.w.update_out, nullptr, scratch.row);
-                for (long n = 0; n < row_floats; n += lanes<Wide>) {
-                    Wide d = load<Wide>(slope + n) * load<Wide>(scratch.row + n);
-                    store(slope + n, d);
-                    store(d_constant + dense + n, load<Wide>(d_constant + dense + n) + d);
+                for (long m = 0; m < row_floats; m += lanes<Wide>) {
+                    Wide d = load<Wide>(slope + m) * load<Wide>(scratch.row + m);
+                    store(slope + m, d);
+                    store(sums_of_row + m, load<Wide>(sums_of_row + m) + d);
                 }
             }
             outer(U, H, some, g.z, d_update, hidden, sums.update);

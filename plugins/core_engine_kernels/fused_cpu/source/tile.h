@@ -18,13 +18,16 @@ struct Product {
     // Cell c, vector column j of the result is at out + c * out_cell + column[j].
     long out_cell;
     const long* column;
+    // After a, `more_length` values of each cell of a second matrix, whose cells are `more_cell` apart.
+    long more_cell = 0;
+    int more_length = 0;
 };
 
 // N cells and NV vectors of columns. base may be null. With ADD the target is added to instead of being written: one
 // cell after the other, since cells of a tile may have neighbours in common.
 template <class V, int NV, int N, bool ADD>
-static void product_tile(const Product& s, int first, const float* a, const float* weights, const float* base,
-                         float* out) {
+static void product_tile(const Product& s, int first, const float* a, const float* more, const float* weights,
+                         const float* base, float* out) {
     V sum[N][NV];
     weights += first * lanes<V>;
 #pragma GCC unroll 16
@@ -34,11 +37,9 @@ static void product_tile(const Product& s, int first, const float* a, const floa
             sum[c][j] = s.bias ? load<V>(s.bias + (first + j) * lanes<V>) : V{};
             if (base) sum[c][j] += load<V>(base + c * s.base_cell + (first + j) * lanes<V>);
         }
-    const long a_cell = s.a_cell, row = s.weights_row;
-    for (int d = 0; d < s.segments; d++) {
-        const float* p = a + s.displacement[d];
-        const float* end = p + s.length;
-        for (; p != end; p++, weights += row) {
+    const long row = s.weights_row;
+    auto accumulate = [&](const float* p, long cell, int length) __attribute__((always_inline)) {
+        for (const float* end = p + length; p != end; p++, weights += row) {
             V w[NV];
 #pragma GCC unroll 4
             for (int j = 0; j < NV; j++) w[j] = load<V>(weights + j * lanes<V>);
@@ -46,13 +47,15 @@ static void product_tile(const Product& s, int first, const float* a, const floa
             const float* q = p;
 #pragma GCC unroll 16
             for (int c = 0; c < N; c++) {
-                V value = all<V>(q[(c % 3) * a_cell]);
+                V value = all<V>(q[(c % 3) * cell]);
 #pragma GCC unroll 4
                 for (int j = 0; j < NV; j++) sum[c][j] += value * w[j];
-                if (c % 3 == 2) q += 3 * a_cell;
+                if (c % 3 == 2) q += 3 * cell;
             }
         }
-    }
+    };
+    for (int d = 0; d < s.segments; d++) accumulate(a + s.displacement[d], s.a_cell, s.length);
+    if (s.more_length) accumulate(more, s.more_cell, s.more_length);
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++)
 #pragma GCC unroll 16
@@ -63,41 +66,42 @@ static void product_tile(const Product& s, int first, const float* a, const floa
 }
 
 template <class V, int NV, bool ADD, int N = MAX_CELLS[NV]>
-static void product_cells(int cells, const Product& s, int first, const float* a, const float* weights,
-                          const float* base, float* out) {
+static void product_cells(int cells, const Product& s, int first, const float* a, const float* more,
+                          const float* weights, const float* base, float* out) {
     if (cells == N)
-        product_tile<V, NV, N, ADD>(s, first, a, weights, base, out);
+        product_tile<V, NV, N, ADD>(s, first, a, more, weights, base, out);
     else if constexpr (N > 1)
-        product_cells<V, NV, ADD, N - 1>(cells, s, first, a, weights, base, out);
+        product_cells<V, NV, ADD, N - 1>(cells, s, first, a, more, weights, base, out);
 }
 
 // NV vectors of columns of any number of cells, in tiles as equal in height as can be.
 template <class V, int NV, bool ADD>
-static void product_columns(int cells, const Product& s, int first, const float* a, const float* weights,
-                            const float* base, float* out) {
+static void product_columns(int cells, const Product& s, int first, const float* a, const float* more,
+                            const float* weights, const float* base, float* out) {
     constexpr int most = MAX_CELLS[NV];
     const int tiles = (cells + most - 1) / most, low = cells / tiles, higher = cells - low * tiles;
     for (int tile = 0; tile < tiles; tile++) {
         const int some = tile < higher ? low + 1 : low;
-        product_cells<V, NV, ADD>(some, s, first, a, weights, base, out);
+        product_cells<V, NV, ADD>(some, s, first, a, more, weights, base, out);
         a += some * s.a_cell;
+        more += some * s.more_cell;
         out += some * s.out_cell;
         if (base) base += some * s.base_cell;
     }
 }
 
-// Any number of cells and of vectors of columns.
+// Any number of cells and of vectors of columns. more: the second matrix, where s has one.
 template <class V, bool ADD = false>
 static void product(int cells, int vectors, const Product& s, const float* a, const float* weights, const float* base,
-                    float* out) {
+                    float* out, const float* more = nullptr) {
     int j = 0;
     for (; j + MAX_VECTORS <= vectors; j += MAX_VECTORS)
-        product_columns<V, MAX_VECTORS, ADD>(cells, s, j, a, weights, base, out);
+        product_columns<V, MAX_VECTORS, ADD>(cells, s, j, a, more, weights, base, out);
     if constexpr (MAX_VECTORS == 4) {
-        if (vectors - j == 3) return product_columns<V, 3, ADD>(cells, s, j, a, weights, base, out);
-        if (vectors - j == 2) return product_columns<V, 2, ADD>(cells, s, j, a, weights, base, out);
+        if (vectors - j == 3) return product_columns<V, 3, ADD>(cells, s, j, a, more, weights, base, out);
+        if (vectors - j == 2) return product_columns<V, 2, ADD>(cells, s, j, a, more, weights, base, out);
     }
-    if (vectors - j == 1) product_columns<V, 1, ADD>(cells, s, j, a, weights, base, out);
+    if (vectors - j == 1) product_columns<V, 1, ADD>(cells, s, j, a, more, weights, base, out);
 }
 
 // Cells of several rows of the lattice: rows `line` floats apart, cells `cell` floats apart.
