@@ -24,7 +24,7 @@ from core_engine.recipe.schema import Recipe
 log = structlog.get_logger("core_engine.backend")
 
 #: What ``auto`` takes for rounding. A backend that is further from the reference has to be asked for by name.
-_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 2e-2}
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}
 
 
 class UnsupportedError(EngineError):

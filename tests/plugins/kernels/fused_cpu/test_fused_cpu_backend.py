@@ -55,6 +55,7 @@ def test_is_what_auto_takes_and_agrees_with_the_reference() -> None:
     assert choice.error < 1e-6
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_core_computes_the_same() -> None:
     fused, plain = core(), core()
     with torch.no_grad():
