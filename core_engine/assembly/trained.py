@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core_engine.assembly.backend import use_backend
 from core_engine.assembly.build import build_core, build_teacher, resolve_device, stored_embedding
 from core_engine.contracts.backend import AUTO
-from core_engine.errors import CheckpointError, DataError
+from core_engine.errors import CheckpointError, DataError, EngineError
 from core_engine.host.host import PluginHost
 from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
@@ -83,6 +83,8 @@ def load_core(
     CheckpointError where the run has no core, it is damaged, or of another architecture.
     """
     ensure_logging()
+    if core is not None and backend != AUTO:
+        raise EngineError(f"backend {backend!r} is for a core made from a recipe; give yours to use_backend")
     run_dir = Path(run)
     has_recipe = (run_dir / LOCK_FILE).is_file()
     if core is None and not has_recipe:

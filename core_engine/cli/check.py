@@ -16,21 +16,24 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    loaded, _ = load_from_arguments(arguments)
+    loaded, host = load_from_arguments(arguments)
     recipe = loaded.recipe
     for note in loaded.notes:
         print(note)
 
+    from core_engine.assembly.backend import use_recipe_backend
     from core_engine.assembly.build import build_core, known_dimensions, resolve_device
     from core_engine.run.folder import check_writable
 
     check_writable(recipe.output)
-    print(f"device: {resolve_device(recipe.device)}")
+    device = resolve_device(recipe.device)
+    print(f"device: {device}")
     dimensions = known_dimensions(recipe)
     if dimensions is None:
         print("the core's size and reach are known only once the embeddings' dimension is")
     else:
         core = build_core(recipe, *dimensions)
+        print(f"backend: {use_recipe_backend(core.to(device), recipe, host).name}")
         reach = core.reach()
         print(f"core: {sum(p.numel() for p in core.parameters())} parameters")
         print(

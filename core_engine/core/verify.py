@@ -11,8 +11,8 @@ from torch import Tensor
 from core_engine.contracts.backend import Backend, RolloutCase
 from core_engine.core.cell_kernel import CellKernel
 
-#: More samples would say nothing that these do not, and a large lattice takes its time.
-_SAMPLES = 4
+#: More samples would say nothing that these do not. A lattice of more cells than this takes its time: one sample of it.
+_SAMPLES, _MANY_CELLS = 4, 4096
 
 #: Where an activation has a kink, a hidden value within rounding of it may fall on either side, and its gradients are
 #: others. That is rare, and does not happen in each of three draws; a mistake does.
@@ -56,7 +56,7 @@ def _error_of_draw(
             noise = drawn(*parameter.shape).to(parameter.dtype)
             parameter.add_(noise, alpha=0.1 * max(1, parameter.shape[-1] if parameter.dim() else 1) ** -0.5)
             parameter.requires_grad_()
-    samples = min(case.batch, _SAMPLES)
+    samples = min(case.batch, _SAMPLES if math.prod(case.size) <= _MANY_CELLS else 1)
     state, drive = drawn(samples, *case.size, channels), drawn(samples, *case.size, drive_channels)
     cotangent = drawn(samples, *case.size, channels)
     sample_ids = torch.arange(samples, device=case.device)

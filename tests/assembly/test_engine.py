@@ -85,6 +85,8 @@ def test_own_parts_train_and_are_scored(tmp_path: Path) -> None:
     assert json.loads((result.run_dir / "result.json").read_text())["test"] == result.test
     with pytest.raises(CheckpointError, match="no run made from a recipe"):
         load_core(result.run_dir)
+    with pytest.raises(EngineError, match="give yours to use_backend"):
+        load_core(result.run_dir, core=own_core(seed=9), backend="fused_cpu")
     trained = load_core(result.run_dir, core=own_core(seed=9))
     assert evaluate(trained(splits().test.inputs), splits().test) == result.test
 
