@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
 from core_engine import BackendContext, RolloutCase
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from core_engine_kernels.stencil.fused import FusedBackend
 
 #: The sizes there is code for; source/case.h has the same bounds.
 CHANNELS = (8, 16, 32, 64)
@@ -25,12 +20,11 @@ class FusedCpu:
         return FusedCpuBackend()
 
 
-class FusedCpuBackend:
+class FusedCpuBackend(FusedBackend):
     """Computes stencil cells with 8, 16, 32 or 64 channels and a hidden layer of 32, 64, 96 or 128, in float32."""
 
     #: Usually below 1e-6. Where an activation has a kink, a hidden value within rounding of it may fall on either side.
     tolerance = 1e-3
-    priority = 10
 
     def supports(self, case: RolloutCase) -> str | None:
         import torch
@@ -56,22 +50,6 @@ class FusedCpuBackend:
         except LibraryMissingError as error:
             return str(error)
         return None
-
-    def rollout(
-        self,
-        spec: object,
-        parameters: Mapping[str, Tensor],
-        state: Tensor,
-        drive: Tensor,
-        steps: int,
-        seed: int,
-        sample_ids: Tensor,
-        memory: int | None,
-    ) -> Tensor:
-        """See :func:`core_engine_kernels.stencil.op.rollout`."""
-        from core_engine_kernels.stencil.op import rollout
-
-        return rollout(spec, parameters, state, drive, steps, seed, sample_ids, memory)  # type: ignore[arg-type]
 
 
 def _or(numbers: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ that its backend states.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -40,10 +41,21 @@ def rollout(
     return final
 
 
+def _implementation(device: torch.device) -> ModuleType:
+    """The module with ``forward`` and ``backward`` for a device."""
+    if device.type == "cuda":
+        from core_engine_kernels.fused_cuda import rollout as fused_cuda
+
+        return fused_cuda
+    from core_engine_kernels.fused_cpu import rollout as fused_cpu
+
+    return fused_cpu
+
+
 @torch.library.custom_op(
     "core_engine::stencil_rollout",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema="(Tensor state, Tensor drive, Tensor[] parameters, Tensor sample_ids, str spec, SymInt steps, SymInt seed, "
     "SymInt every, bool keep) -> (Tensor, Tensor)",
 )
@@ -61,40 +73,14 @@ def stencil_rollout(
     """The final state, and of the states that enter steps ``every``, 2 ``every``, ... those kept:
     ``[(steps - 1) // every if keep else 0, B, X, Y, Z, C]``.
     """
-    from core_engine_kernels.fused_cpu.rollout import forward
-
-    return forward(spec_from_text(spec), parameters, state, drive, sample_ids, steps, seed, every, keep)
-
-
-@stencil_rollout.register_kernel("cuda")
-def _(
-    state: Tensor,
-    drive: Tensor,
-    parameters: Sequence[Tensor],
-    sample_ids: Tensor,
-    spec: str,
-    steps: int,
-    seed: int,
-    every: int,
-    keep: bool,
-) -> tuple[Tensor, Tensor]:
-    from core_engine_kernels.fused_cuda.rollout import forward
-
-    return forward(spec_from_text(spec), list(parameters), state, drive, sample_ids, steps, seed, every, keep)
+    forward = _implementation(state.device).forward
+    final, states = forward(spec_from_text(spec), parameters, state, drive, sample_ids, steps, seed, every, keep)
+    return final, states
 
 
 @stencil_rollout.register_fake
-def _(
-    state: Tensor,
-    drive: Tensor,
-    parameters: Sequence[Tensor],
-    sample_ids: Tensor,
-    spec: str,
-    steps: int,
-    seed: int,
-    every: int,
-    keep: bool,
-) -> tuple[Tensor, Tensor]:
+def _(state: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    steps, _seed, every, keep = others[-4:]
     kept = (steps - 1) // every if keep else 0
     # On CUDA cells see each other in bfloat16, so nothing is lost by keeping states in it.
     dtype = torch.bfloat16 if state.device.type == "cuda" else state.dtype
@@ -107,7 +93,7 @@ _Gradients = tuple[Tensor, Tensor, list[Tensor]]
 @torch.library.custom_op(
     "core_engine::stencil_rollout_backward",
     mutates_args=(),
-    device_types="cpu",
+    device_types=("cpu", "cuda"),
     schema="(Tensor grad, Tensor states, Tensor state, Tensor drive, Tensor[] parameters, Tensor sample_ids, str spec, "
     "SymInt steps, SymInt seed, SymInt every) -> (Tensor, Tensor, Tensor[])",
 )
@@ -124,47 +110,19 @@ def stencil_rollout_backward(
     every: int,
 ) -> _Gradients:
     """Gradients of state, drive and parameters."""
-    from core_engine_kernels.fused_cpu.rollout import backward
-
-    return backward(spec_from_text(spec), parameters, state, drive, sample_ids, states, grad, steps, seed, every)
-
-
-@stencil_rollout_backward.register_kernel("cuda")
-def _(
-    grad: Tensor,
-    states: Tensor,
-    state: Tensor,
-    drive: Tensor,
-    parameters: Sequence[Tensor],
-    sample_ids: Tensor,
-    spec: str,
-    steps: int,
-    seed: int,
-    every: int,
-) -> _Gradients:
-    from core_engine_kernels.fused_cuda.rollout import backward
-
-    return backward(spec_from_text(spec), list(parameters), state, drive, sample_ids, states, grad, steps, seed, every)
+    cell, backward = spec_from_text(spec), _implementation(state.device).backward
+    d_state, d_drive, d_parameters = backward(
+        cell, parameters, state, drive, sample_ids, states, grad, steps, seed, every
+    )
+    return d_state, d_drive, d_parameters
 
 
 @stencil_rollout_backward.register_fake
 def _(
-    grad: Tensor,
-    states: Tensor,
-    state: Tensor,
-    drive: Tensor,
-    parameters: Sequence[Tensor],
-    sample_ids: Tensor,
-    spec: str,
-    steps: int,
-    seed: int,
-    every: int,
+    _grad: Tensor, _states: Tensor, state: Tensor, drive: Tensor, parameters: Sequence[Tensor], *_: Any
 ) -> _Gradients:
-    return (
-        state.new_empty(state.shape),
-        drive.new_empty(drive.shape),
-        [parameter.new_empty(parameter.shape) for parameter in parameters],
-    )
+    empty = [tensor.new_empty(tensor.shape) for tensor in (state, drive, *parameters)]
+    return empty[0], empty[1], empty[2:]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
