@@ -7,22 +7,26 @@ minutes. Prints a table and a line of JSON, and ends with exit code 1 where a ch
 
 1. Output and gradients of a spread of cells in both regimes, against the reference in float64 on the CPU, and twice,
    which must give equal bits.
-2. ``compute-sanitizer`` memcheck and racecheck over a small case, where that program is installed.
+2. The operator as training calls it: from autograd's thread on a stream of its own, in a CUDA graph, and by
+   ``torch.library.opcheck``.
 3. Medians of CUDA-event timings, the implementations taking turns within every round; forward without gradients, and
    forward and backward. ``pinned`` is the cell of the project's goals, ``default`` has positions and a gradient for its
-   drive, ``core`` is the lattice of the default recipe.
+   drive, ``core`` is the lattice of the default recipe. A run whose host time is near its time is bound by launches.
+4. ``compute-sanitizer`` memcheck, racecheck and synccheck over a small case, where that program is installed, in the
+   time that is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,8 +35,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 import attrs  # noqa: E402
 import torch  # noqa: E402
 from attrs import frozen  # noqa: E402
-from core_engine_kernels.fused_cuda import backward_pass, forward_pass  # noqa: E402
-from core_engine_kernels.fused_cuda.driver import launcher_for  # noqa: E402
+from core_engine_kernels.fused_cuda import backward_pass, forward_pass, nvrtc  # noqa: E402
+from core_engine_kernels.fused_cuda.driver import capability, launcher_for  # noqa: E402
 from core_engine_kernels.fused_cuda.limits import refusal  # noqa: E402
 from core_engine_kernels.stencil import op  # noqa: E402
 from core_engine_kernels.stencil.rollout import rollout  # noqa: E402
@@ -47,6 +51,11 @@ LIMIT = 5e-3
 #: The slope of ReLU jumps, so a rounding may change the whole gradient of a hidden unit near zero.
 RELU_GRADIENT_LIMIT = 5e-2
 SEED = 5
+#: Seconds after the start from which no further cell is timed, and by which the sanitizer ends.
+NO_TIMINGS_AFTER, END = 320, 460
+#: Milliseconds that one timing lasts at least: short runs are repeated.
+WINDOW = 20
+Row = dict[str, object]
 
 
 @frozen(eq=False)
@@ -118,8 +127,9 @@ def run_fused(case: Case, resident: bool) -> list[Tensor]:
     found = launcher_for(GPU)
     launcher = attrs.evolve(found, gpu=attrs.evolve(found.gpu, resident=resident))
     common = (launcher, case.spec, case.parameters, case.state, case.drive, case.sample_ids)
-    final, kept = forward_pass.run(*common, case.steps, SEED, case.every, True)
-    state, drive, parameters = backward_pass.run(*common, kept, case.grad, case.steps, SEED, case.every)
+    with torch.no_grad():
+        final, kept = forward_pass.run(*common, case.steps, SEED, case.every, True)
+        state, drive, parameters = backward_pass.run(*common, kept, case.grad, case.steps, SEED, case.every)
     torch.cuda.synchronize()
     return [final, state, drive, *parameters]
 
@@ -136,36 +146,74 @@ def relative_error(given: Tensor, wanted: Tensor) -> float:
     return error if error == error else float("inf")
 
 
-def check_equality() -> list[dict[str, object]]:
+def check_equality() -> Iterator[Row]:
     """One row for each case, regime and dtype."""
-    rows: list[dict[str, object]] = []
     for name, case in spread().items():
         wanted = run_exact(case)
-        names = ["final", "state", "drive", *case.named]
         for resident in (True, False):
             for dtype in (torch.float32, torch.bfloat16):
-                row: dict[str, object] = {"case": name, "resident": resident, "dtype": str(dtype)}
-                moved = case.to(GPU, dtype, torch.float32)
+                row: Row = {"case": name, "resident": resident, "dtype": str(dtype)}
                 try:
-                    given, again = run_fused(moved, resident), run_fused(moved, resident)
-                except EngineError as error:
+                    moved = case.to(GPU, dtype, torch.float32)
+                    row |= compare(case, run_fused(moved, resident), run_fused(moved, resident), wanted)
+                except (EngineError, RuntimeError) as error:
                     # What does not fit this GPU is not wrong.
-                    unfit = "cannot run this cell" in str(error)
-                    rows.append(row | {"ok": None if unfit else False, "reason": str(error)})
-                    continue
-                errors = {
-                    key: relative_error(*pair)
-                    for key, *pair in zip(names, given, wanted, strict=True)
-                    if pair[1].numel()
-                }
-                limit = dict.fromkeys(errors, RELU_GRADIENT_LIMIT if case.spec.activation == "relu" else LIMIT)
-                limit["final"] = LIMIT
-                worst = max(errors, key=lambda key: errors[key] / limit[key])
-                same = all(torch.equal(*pair) for pair in zip(given, again, strict=True))
-                ok = same and errors[worst] <= limit[worst]
-                row |= {"ok": ok, "final": errors["final"], "worst": worst, "error": errors[worst], "same bits": same}
-                rows.append(row)
-    return rows
+                    row |= {"ok": None if "cannot run this cell" in str(error) else False, "reason": str(error)}
+                yield row
+
+
+def compare(case: Case, given: list[Tensor], again: list[Tensor], wanted: list[Tensor]) -> Row:
+    results = zip(["final", "state", "drive", *case.named], given, wanted, strict=True)
+    errors = {name: relative_error(mine, exact) for name, mine, exact in results if exact.numel()}
+    limit = dict.fromkeys(errors, RELU_GRADIENT_LIMIT if case.spec.activation == "relu" else LIMIT)
+    limit["final"] = LIMIT
+    worst = max(errors, key=lambda key: errors[key] / limit[key])
+    same = all(torch.equal(*pair) for pair in zip(given, again, strict=True))
+    ok = same and errors[worst] <= limit[worst]
+    return {"ok": ok, "final": errors["final"], "worst": worst, "error": errors[worst], "same bits": same}
+
+
+def check_operator() -> Iterator[Row]:
+    """The same bits as without the operator, and what PyTorch asks of one."""
+    case = make_case(CellSpec(16, 3, update="gated", state_noise=0.1), (3, 5, 7), 5, 3, every=2)
+    case = case.to(GPU, torch.float32, torch.float32)
+    given = case.state, case.drive, case.parameters, case.sample_ids, case.spec.text, case.steps, SEED, case.every
+
+    def by_autograd() -> list[Tensor]:
+        inputs = [value.requires_grad_() for value in (case.state, case.drive, *case.parameters)]
+        final = op.stencil_rollout(*given, True)[0]
+        return [final.detach(), *torch.autograd.grad(final, inputs, case.grad)]
+
+    def on_a_stream() -> bool:
+        wanted = run_fused(case, True)
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            found = by_autograd()
+        stream.synchronize()
+        return all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
+
+    def in_a_graph() -> bool:
+        wanted = run_fused(case, True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found = by_autograd()
+        graph.replay()
+        torch.cuda.synchronize()
+        return all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
+
+    def by_opcheck() -> bool:
+        torch.library.opcheck(op.stencil_rollout, (*given, True))
+        detached = [value.detach() for value in case.parameters]
+        states = op.stencil_rollout(*given, True)[1]
+        inputs = (case.grad, states, case.state.detach(), case.drive.detach(), detached, *given[3:])
+        torch.library.opcheck(op.stencil_rollout_backward, inputs)
+        return True
+
+    for check in (on_a_stream, in_a_graph, by_opcheck):
+        try:
+            yield {"operator": check.__name__, "ok": check()}
+        except Exception as error:  # opcheck has its own: whatever it is, the check failed
+            yield {"operator": check.__name__, "ok": False, "reason": repr(error)[:600]}
 
 
 def run_small_case() -> None:
@@ -175,38 +223,43 @@ def run_small_case() -> None:
             run_fused(make_case(spec, (3, 5, 7), 3, 2).to(GPU, torch.float32, torch.float32), resident)
 
 
-def check_sanitizer() -> list[dict[str, object]]:
+def check_sanitizer(end: float) -> Iterator[Row]:
     program = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
     if program is None:
-        return [{"tool": "compute-sanitizer", "ok": None, "reason": "not installed"}]
-    rows: list[dict[str, object]] = []
-    for tool in ("memcheck", "racecheck"):
-        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "--small-case"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-        except subprocess.TimeoutExpired:
-            rows.append({"tool": tool, "ok": None, "reason": "took more than 100 seconds"})
+        yield {"tool": "compute-sanitizer", "ok": None, "reason": "not installed"}
+        return
+    # PyTorch puts small tensors side by side, where nothing notices a read beyond one: here each is by itself.
+    environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    # Libraries that PyTorch loads ask the driver for functions that it may lack; that is no error in a kernel.
+    for tool, *options in (("memcheck", "--report-api-errors", "no"), ("racecheck",), ("synccheck",)):
+        command = [program, "--tool", tool, *options, "--error-exitcode", "9", sys.executable, __file__, "--small-case"]
+        left = min(100.0, end - time.monotonic())
+        if left < 10:
+            yield {"tool": tool, "ok": None, "reason": "no time left"}
             continue
-        rows.append({"tool": tool, "ok": done.returncode == 0, "reason": (done.stdout + done.stderr)[-600:]})
-    return rows
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=left, check=False)
+        except subprocess.TimeoutExpired:
+            yield {"tool": tool, "ok": None, "reason": f"took more than {left:.0f} seconds"}
+            continue
+        yield {"tool": tool, "ok": done.returncode == 0, "reason": (done.stdout + done.stderr)[-600:]}
 
 
 def speed_runs(case: Case, drive_gradient: bool, compiled: bool) -> dict[str, Callable[[], object]]:
     """Forward, and forward and backward, of every implementation; all in bf16, but for the fused one's parameters."""
     plain, fused = (case.to(GPU, torch.bfloat16, dtype) for dtype in (torch.bfloat16, torch.float32))
+    spec, steps, ids, names = case.spec, case.steps, plain.sample_ids, list(case.named)
 
     def by_reference(state: Tensor, drive: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        named = dict(zip(plain.named, parameters, strict=True))
-        return rollout(case.spec, named, state, drive, 0, case.steps, SEED, plain.sample_ids)
+        return rollout(spec, dict(zip(names, parameters, strict=True)), state, drive, 0, steps, SEED, ids)
 
     def by_kernels(state: Tensor, drive: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        named = dict(zip(fused.named, parameters, strict=True))
-        return op.rollout(case.spec, named, state, drive, case.steps, SEED, fused.sample_ids, case.every)
+        return op.rollout(spec, dict(zip(names, parameters, strict=True)), state, drive, steps, SEED, ids, case.every)
 
     implementations = {"fused": (by_kernels, fused), "eager": (by_reference, plain)}
     if compiled:
-        torch._dynamo.reset()
-        implementations["compiled"] = (torch.compile(by_reference, dynamic=False), plain)
+        torch.compiler.reset()
+        implementations["compiled"] = (torch.compile(by_reference, dynamic=False, fullgraph=True), plain)
     runs: dict[str, Callable[[], object]] = {}
     for name, (function, moved) in implementations.items():
         wanted = [moved.state, *moved.parameters] + ([moved.drive] if drive_gradient else [])
@@ -226,53 +279,69 @@ def speed_runs(case: Case, drive_gradient: bool, compiled: bool) -> dict[str, Ca
     return runs
 
 
-def milliseconds(run: Callable[[], object], repeats: int) -> float:
+def milliseconds(run: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Of one run: on the GPU, and until the host had asked for it."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    began = time.perf_counter()
     start.record()
     for _ in range(repeats):
         run()
     end.record()
+    host = (time.perf_counter() - began) * 1e3
     end.synchronize()
-    elapsed: float = start.elapsed_time(end)
-    return elapsed / repeats
+    return start.elapsed_time(end) / repeats, host / repeats
 
 
-def measure(name: str, case: Case, drive_gradient: bool, compiled: bool, rounds: int) -> dict[str, object]:
+def peak_memory(run: Callable[[], object]) -> float:
+    """MiB beyond what was taken before."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def measure(case: Case, drive_gradient: bool, compiled: bool, rounds: int) -> Row:
+    """``ok`` is False where a run of the kernels failed; others may fail."""
     if reason := refusal(case.spec, case.size, len(case.state), case.steps, torch.bfloat16, GPU):
-        return {"case": name, "reason": reason}
-    runs = speed_runs(case, drive_gradient, compiled)
-    memory = {}
-    for key, run in runs.items():
-        run()  # compiles
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        torch.cuda.synchronize()
-        memory[key] = (torch.cuda.max_memory_allocated() - before) / 2**20
+        return {"ok": None, "reason": reason}
+    runs, memory, failed = speed_runs(case, drive_gradient, compiled), {}, {}
+    for key, run in list(runs.items()):
+        try:
+            run()  # compiles
+            memory[key] = peak_memory(run)
+        except RuntimeError as error:
+            failed[key] = str(error)[:600]
+            del runs[key]
+    if any(key.startswith("fused") for key in failed):
+        return {"ok": False, "failed": failed}
+    repeats = {key: max(1, round(WINDOW / milliseconds(run, 1)[0])) for key, run in runs.items()}
     times: dict[str, list[float]] = {key: [] for key in runs}
+    host: dict[str, list[float]] = {key: [] for key in runs}
     for _ in range(rounds):
         for key, run in runs.items():
-            times[key].append(milliseconds(run, 3))
-    median = {key: statistics.median(values) for key, values in times.items()}
-    ratios = {
-        key: statistics.median(slow / fast for slow, fast in zip(values, times[f"fused {key.split()[1]}"], strict=True))
+            taken, asked = milliseconds(run, repeats[key])
+            times[key].append(taken)
+            host[key].append(asked)
+    fused = {key: times[f"fused {key.split()[1]}"] for key in runs}
+    table = {
+        key: {
+            "ms": statistics.median(values),
+            "host ms": statistics.median(host[key]),
+            "x fused": statistics.median(slow / fast for slow, fast in zip(values, fused[key], strict=True)),
+            "peak MiB": memory[key],
+        }
         for key, values in times.items()
-        if not key.startswith("fused")
     }
     cells, spec = case.state.shape[:4].numel(), case.spec
     inputs = 7 * spec.channels + spec.drive_channels
     operations = 2 * cells * case.steps * spec.hidden * (inputs + spec.channels * (2 if spec.gated else 1))
-    return {
-        "case": name,
-        "milliseconds": median,
-        "times faster": ratios,
-        "peak MiB": memory,
-        "fused forward TFLOP/s": operations / median["fused forward"] / 1e9,
-    }
+    rate = operations / table["fused forward"]["ms"] / 1e9
+    return {"ok": True, "failed": failed, "runs": table, "fused forward TFLOP/s": rate}
 
 
-def measure_all(batch: int, rounds: int, deadline: float) -> list[dict[str, object]]:
+def check_speed(batch: int, rounds: int, no_more_after: float) -> Iterator[Row]:
     cases = [
         ("pinned C16", make_case(CellSpec(16, 1, position=False), (8, 8, 12), batch, 8), False, True),
         ("pinned C32", make_case(CellSpec(32, 1, position=False), (8, 8, 12), batch, 8), False, True),
@@ -282,13 +351,30 @@ def measure_all(batch: int, rounds: int, deadline: float) -> list[dict[str, obje
         ("default C32", make_case(CellSpec(32, 24), (8, 8, 12), batch, 8), True, False),
         ("37^3 C16, batch 8", make_case(CellSpec(16, 1, position=False), (37, 37, 37), 8, 8), False, False),
     ]
-    rows: list[dict[str, object]] = []
     for name, case, drive_gradient, compiled in cases:
-        if time.monotonic() > deadline:
-            rows.append({"case": name, "reason": "no time left"})
+        row: Row = {"speed": name}
+        if time.monotonic() > no_more_after:
+            row |= {"ok": None, "reason": "no time left"}
         else:
-            rows.append(measure(name, case, drive_gradient, compiled, rounds))
-    return rows
+            try:
+                row |= measure(case, drive_gradient, compiled, rounds)
+            except RuntimeError as error:
+                row |= {"ok": False, "reason": str(error)[:600]}
+        yield row
+
+
+def printed(rows: Iterable[Row]) -> list[Row]:
+    """Row by row, so that what was found is seen even if a later row ends the process."""
+    found = []
+    for row in rows:
+        found.append(row)
+        table = row.get("runs")
+        print({key: value for key, value in row.items() if key != "runs"}, flush=True)
+        if isinstance(table, dict):
+            print(f"    {'':16} {'ms':>10} {'host ms':>10} {'x fused':>10} {'peak MiB':>10}")
+            for name, values in table.items():
+                print(f"    {name:16}" + "".join(f" {value:10.3f}" for value in values.values()), flush=True)
+    return found
 
 
 def main() -> int:
@@ -306,22 +392,18 @@ def main() -> int:
         run_small_case()
         return 0
     began = time.monotonic()
-    device = {"name": torch.cuda.get_device_name(GPU), "torch": torch.__version__, "cuda": torch.version.cuda}
+    torch.backends.cudnn.benchmark = True  # the other implementations get the fastest convolutions there are
+    device: Row = {"name": torch.cuda.get_device_name(GPU), "torch": torch.__version__, "cuda": torch.version.cuda}
+    device |= {"capability": capability(0), "nvrtc": nvrtc.version(), **attrs.asdict(launcher_for(GPU).gpu)}
+    print(device, flush=True)
     report: dict[str, object] = {"device": device}
-    equality = check_equality()
-    for row in equality:
-        print(row, flush=True)
-    sanitizer = [] if options.skip_sanitizer else check_sanitizer()
-    for row in sanitizer:
-        print(row, flush=True)
-    speed = [] if options.skip_speed else measure_all(options.batch, options.rounds, began + 400)
-    for row in speed:
-        print(row["case"])
-        for key, value in row.items():
-            print(f"    {key}: {value}", flush=True)
-    report |= {"equality": equality, "sanitizer": sanitizer, "speed": speed, "seconds": time.monotonic() - began}
+    report["equality"] = equality = printed(check_equality())
+    report["operator"] = operator = printed(check_operator())
+    speed = [] if options.skip_speed else printed(check_speed(options.batch, options.rounds, began + NO_TIMINGS_AFTER))
+    sanitizer = [] if options.skip_sanitizer else printed(check_sanitizer(began + END))
+    report |= {"speed": speed, "sanitizer": sanitizer, "seconds": time.monotonic() - began}
     print(json.dumps(report))
-    failed = [row for row in (*equality, *sanitizer) if row["ok"] is False]
+    failed = [row for row in (*equality, *operator, *speed, *sanitizer) if row["ok"] is False]
     print(f"{len(failed)} checks failed" if failed else "all checks passed")
     return 1 if failed else 0
 

@@ -51,7 +51,7 @@ def run(
             _resident(prepared, sums, start, later, first)
         else:
             _stepwise(prepared, sums, [start, *later], first)
-    drive_gradient = sums.drive[:, : spec.drive_channels].reshape(drive.shape).to(drive.dtype)
+    drive_gradient = sums.drive[:, : spec.drive_channels].reshape(drive.shape).to(drive.dtype).contiguous()
     position = None if sums.position is None else sums.position.reshape(-1, prepared.cells, spec.hidden)
     gradients = unpack_gradients(spec, prepared.size, sums.weight, sums.bias, position)
     return sums.state.to(state.dtype), drive_gradient, gradients

@@ -90,11 +90,11 @@ def _value(argument: Argument) -> ctypes._SimpleCData[Any] | ctypes.Structure:
 
 
 def _use_primary_context(index: int) -> None:
-    """Threads of autograd may have no context yet; torch's own is the primary one."""
-    context = c_void_p()
-    _call("cuCtxGetCurrent", byref(context))
-    if context.value is None:
-        _call("cuCtxSetCurrent", _primary_context(index))
+    """Threads of autograd may have no context yet, or another GPU's; torch's own is the primary one."""
+    current, wanted = c_void_p(), _primary_context(index)
+    _call("cuCtxGetCurrent", byref(current))
+    if current.value != wanted.value:
+        _call("cuCtxSetCurrent", wanted)
 
 
 @functools.cache

@@ -60,5 +60,7 @@ def refusal_of_size(spec: CellSpec, size: tuple[int, int, int], batch: int, step
         return f"it computes at least one step of one sample, and this is {steps} of {batch}"
     if math.prod(size) * spec.channels > _LARGEST:
         return f"it counts the values of a sample in 32 bits, and {math.prod(size)} cells have more"
+    if batch > _LARGEST // 2:
+        return f"it counts samples in 32 bits, and a batch of {batch} is more than half of these"
     found = plan(spec, size, batch, gpu)
     return found if isinstance(found, str) else None

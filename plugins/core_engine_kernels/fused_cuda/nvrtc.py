@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
 
+import torch
 from attrs import frozen
 
 from core_engine.errors import EngineError
 from core_engine_kernels.fused_cuda.variants import SOURCE, Variant
 
-_MAJOR_VERSIONS = (13, 12)
+_MAJOR_VERSIONS = ("13", "12")
 
 _SIGNATURES: dict[str, Sequence[object]] = {
     "nvrtcVersion": (POINTER(c_int), POINTER(c_int)),
@@ -39,7 +40,9 @@ class Compiled:
 @functools.cache
 def library() -> ctypes.CDLL:
     """NVRTC, from the wheels that PyTorch depends on, else wherever the system finds it. EngineError without it."""
-    names = [f"libnvrtc.so.{version}" for version in _MAJOR_VERSIONS]
+    # PyTorch's own release of CUDA first: a driver that runs PyTorch loads what this one compiles.
+    own = (torch.version.cuda or "").split(".")[0]
+    names = [f"libnvrtc.so.{version}" for version in sorted(_MAJOR_VERSIONS, key=lambda version: version != own)]
     found = [str(path) for name in names for folder in _wheels() for path in sorted(folder.glob(f"*/lib/{name}"))]
     for candidate in (*found, *names):
         try:
@@ -79,7 +82,7 @@ def compile_variant(variant: Variant, architecture: str, *options: str, source: 
         nvrtc.nvrtcCreateProgram(byref(program), main, f"{variant.kernel}.cu".encode(), len(headers), contents, names)
     )
     try:
-        given = [f"--gpu-architecture={architecture}", "--std=c++17", "--restrict", *options]
+        given = [f"--gpu-architecture={architecture}", "--std=c++17", *options]
         given += [f"--define-macro={name}={value}" for name, value in variant.defines.items()]
         status = nvrtc.nvrtcCompileProgram(program, len(given), _strings(option.encode() for option in given))
         log = _text(program, "ProgramLog").rstrip(b"\0").decode()

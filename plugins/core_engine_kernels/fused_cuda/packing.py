@@ -82,7 +82,8 @@ def unpack_gradients(
         named["position"] = _restored(position.sum(0)).unflatten(0, size)
     if spec.gated:
         named |= {"gate_weight": gate[0], "gate_bias": bias[spec.channels :]}
-    return [named[name].contiguous() for name in spec.parameter_shapes(size)]
+    # Each in memory of its own, as PyTorch asks of an operator's results: the two biases lie in one tensor.
+    return [named[name].clone(memory_format=torch.contiguous_format) for name in spec.parameter_shapes(size)]
 
 
 def _reordered(position: Tensor) -> Tensor:

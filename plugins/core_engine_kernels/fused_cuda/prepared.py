@@ -78,8 +78,9 @@ def prepare(
     sample_ids: Tensor,
     seed: int,
 ) -> Prepared:
-    """EngineError where there is no plan for the case."""
+    """EngineError where there is no plan for the case, or a tensor is not what kernels would take it for."""
     x, y, z = state.shape[1:4]
+    _check(spec, parameters, state, drive, sample_ids)
     found = plan(spec, (x, y, z), len(state), launcher.gpu)
     if isinstance(found, str):
         raise EngineError(f"the fused CUDA kernels cannot run this cell: {found}; use backend: reference")
@@ -93,6 +94,24 @@ def prepare(
         sample_ids.contiguous(),
         seed,
     )
+
+
+def _check(spec: CellSpec, parameters: Sequence[Tensor], state: Tensor, drive: Tensor, sample_ids: Tensor) -> None:
+    """Kernels are given addresses: what is wrong here, they would read as something else."""
+    if state.dtype not in (torch.float32, torch.bfloat16):
+        raise EngineError(f"the fused CUDA kernels take states in float32 or bfloat16, and this is {state.dtype}")
+    x, y, z = state.shape[1:4]
+    shapes = list(spec.parameter_shapes((x, y, z)).values())
+    if [tuple(parameter.shape) for parameter in parameters] != shapes:
+        raise EngineError(f"parameters are {[list(p.shape) for p in parameters]}; this cell has {shapes}")
+    if sample_ids.dtype != torch.int64 or sample_ids.shape != state.shape[:1]:
+        raise EngineError(f"sample_ids must be int64 [{len(state)}], not {sample_ids.dtype} {list(sample_ids.shape)}")
+    for tensor in (drive, sample_ids, *parameters):
+        if tensor.device != state.device:
+            raise EngineError(
+                f"the fused CUDA kernels were given a state on {state.device} and a tensor {list(tensor.shape)} on "
+                f"{tensor.device}: move them to one device"
+            )
 
 
 def _aligned(values: Tensor) -> Tensor:

@@ -64,35 +64,24 @@ def make_case(
     )
 
 
+def run_forward(launcher: Launcher, case: CudaCase) -> dict[str, Tensor]:
+    """``final`` and ``kept``."""
+    inputs = (case.spec, case.parameters, case.state, case.drive, case.sample_ids)
+    final, kept = forward_pass.run(launcher, *inputs, case.steps, SEED, case.every, True)
+    return {"final": final, "kept": kept}
+
+
+def run_backward(launcher: Launcher, case: CudaCase, kept: Tensor) -> dict[str, Tensor]:
+    """The gradients by name."""
+    inputs = (case.spec, case.parameters, case.state, case.drive, case.sample_ids)
+    state, drive, parameters = backward_pass.run(launcher, *inputs, kept, case.grad, case.steps, SEED, case.every)
+    return {"state": state, "drive": drive, **dict(zip(case.names, parameters, strict=True))}
+
+
 def run_case(launcher: Launcher, case: CudaCase) -> dict[str, Tensor]:
     """``final``, ``kept`` and the gradients by name."""
-    final, kept = forward_pass.run(
-        launcher,
-        case.spec,
-        case.parameters,
-        case.state,
-        case.drive,
-        case.sample_ids,
-        case.steps,
-        SEED,
-        case.every,
-        True,
-    )
-    state, drive, parameters = backward_pass.run(
-        launcher,
-        case.spec,
-        case.parameters,
-        case.state,
-        case.drive,
-        case.sample_ids,
-        kept,
-        case.grad,
-        case.steps,
-        SEED,
-        case.every,
-    )
-    gradients = dict(zip(case.names, parameters, strict=True))
-    return {"final": final, "kept": kept, "state": state, "drive": drive, **gradients}
+    forward = run_forward(launcher, case)
+    return forward | run_backward(launcher, case, forward["kept"])
 
 
 def exact(case: CudaCase) -> dict[str, Tensor]:

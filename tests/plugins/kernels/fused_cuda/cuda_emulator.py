@@ -23,6 +23,7 @@ COMPILER = shutil.which("g++")
 GPU = Gpu(multiprocessors=2, shared=232448)
 _GUARD = 4096  # bytes on either side of an argument
 _PATTERN = 0xFF  # of which every float is NaN
+_COMPILE = [str(COMPILER), "-std=c++17", "-Og", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
 
 
 class EmulatorError(Exception):
@@ -103,7 +104,7 @@ def compiled(folder: Path, source: Path, variant: Variant, main: str) -> ctypes.
 
     EmulatorError with what the compiler says, if it says anything.
     """
-    files = _included(source, f"{variant.kernel}.cuh") | {"intrinsics.cuh": (HERE / "emulator.h").read_text()}
+    files = _included(source, f"{variant.kernel}.cuh") | {"intrinsics.cuh": ""}
     # Mutants share what they do not change.
     work = folder / hashlib.sha256(repr((sorted(files.items()), variant, main)).encode()).hexdigest()[:16]
     target = work / "kernel.so"
@@ -113,9 +114,21 @@ def compiled(folder: Path, source: Path, variant: Variant, main: str) -> ctypes.
             (work / name).write_text(text)
         defines = [f"-D{key}={value}" for key, value in variant.defines.items()]
         defines += [f'-DKERNEL_FILE="{variant.kernel}.cuh"', f"-DKERNEL_NAME={variant.kernel}"]
-        options = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
-        command = [str(COMPILER), *options, *defines, f"-I{work}", str(HERE / main), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or done.stderr:
-            raise EmulatorError(done.stderr)
+        included = ["-include", str(_header(folder)), f"-I{work}"]
+        _run([*_COMPILE, "-shared", *defines, *included, str(HERE / main), "-o", str(target)])
     return ctypes.CDLL(str(target))
+
+
+@functools.cache
+def _header(folder: Path) -> Path:
+    """emulator.h, compiled once for all kernels: it takes the compiler longer than a kernel does."""
+    header = folder / "emulator.h"
+    header.write_text((HERE / "emulator.h").read_text().replace("#pragma once\n", ""))
+    _run([*_COMPILE, "-x", "c++-header", str(header), "-o", f"{header}.gch"])
+    return header
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or done.stderr:
+        raise EmulatorError(done.stderr)

@@ -1,5 +1,5 @@
 // Stands in for source/intrinsics.cuh: the kernels as C++ for a CPU, one fiber for each thread of a block, blocks in
-// turn.
+// turn. Knows nothing of the kernel's constants, so that it can be compiled ahead.
 //
 // Warps go in order, or, with a seed, adversarially: a random warp runs alone until all of its lanes wait for the
 // block's barrier, so that whatever a missing barrier allows to go wrong does. The lanes of a warp meet at every matrix

@@ -2,9 +2,9 @@
 #include <cstring>
 
 namespace {
-int context, module, function;
+int contexts[2], modules[2], functions[2];      // of each GPU
 void* current = nullptr;
-int limit = 0, last_code = 0;
+int limit = 0, last_code = 0, last_device = -1;
 char last_name[100];
 unsigned last_shape[7];
 void* last_stream;
@@ -37,36 +37,38 @@ int cuCtxGetCurrent(void** found) {
 }
 
 int cuDevicePrimaryCtxRetain(void** found, int device) {
-    *found = &context;
+    *found = &contexts[device - 100];
     return device < 100 ? 101 : 0;
 }
 
 int cuCtxSetCurrent(void* given) {
     current = given;
-    return given == &context ? 0 : 201;
+    return given == &contexts[0] || given == &contexts[1] ? 0 : 201;
 }
 
 int cuModuleLoadData(void** loaded, const char* code) {
-    *loaded = &module;
+    *loaded = &modules[current == &contexts[1]];
     last_code = code[5];
     return std::memcmp(code, "\x7f" "ELF\0", 5) == 0 ? 0 : 200;
 }
 
 int cuModuleGetFunction(void** found, void* from, const char* name) {
-    *found = &function;
+    *found = &functions[from == &modules[1]];
     std::strncpy(last_name, name, sizeof last_name - 1);
-    return from == &module ? 0 : 500;
+    return from == &modules[0] || from == &modules[1] ? 0 : 500;
 }
 
 int cuFuncSetAttribute(void* given, int attribute, int value) {
-    if (given != &function || attribute != 8) return 1;
+    if ((given != &functions[0] && given != &functions[1]) || attribute != 8) return 1;
     limit = value;
     return 0;
 }
 
 int cuLaunchKernel(void* given, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
                    unsigned threads_z, unsigned shared, void* stream, void** arguments, void** extra) {
-    if (given != &function || extra || current != &context) return 1;
+    last_device = given == &functions[1];
+    if (given != &functions[last_device] || extra) return 1;
+    if (current != &contexts[last_device]) return 400;
     if (static_cast<int>(shared) > limit) return 701;
     unsigned shape[] = {x, y, z, threads, threads_y, threads_z, shared};
     std::memcpy(last_shape, shape, sizeof shape);
@@ -86,5 +88,6 @@ unsigned fake_shape(int i) { return last_shape[i]; }
 void* fake_stream() { return last_stream; }
 void* fake_pointer() { return last_pointer; }
 int fake_code() { return last_code; }
+int fake_device() { return last_device; }
 int fake_number() { return last_number; }
 }

@@ -64,6 +64,13 @@ def test_a_launch_reaches_the_driver(cuda: ctypes.CDLL) -> None:
     assert cuda.fake_code() == 1
 
 
+def test_gpus_in_turn_on_one_thread(cuda: ctypes.CDLL) -> None:
+    for index in (0, 1, 0):
+        launcher = driver.launcher_for(torch.device("cuda", index))
+        launcher.launch(KERNEL, 1, 0, (torch.zeros(3), ctypes.c_int(0), None))
+        assert cuda.fake_device() == index
+
+
 def test_shipped_code_is_preferred(cuda: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 

@@ -45,8 +45,9 @@ def test_empty_rollouts() -> None:
     )
 
 
-def test_lattices_beyond_32_bits() -> None:
+def test_lattices_and_batches_beyond_32_bits() -> None:
     assert "32 bits" in str(refusal_of_size(CellSpec(16, 1), (1024, 1024, 256), 1, 1, HOPPER))
+    assert "32 bits" in str(refusal_of_size(CellSpec(16, 1), (1, 1, 1), 2**30, 1, HOPPER))
 
 
 def test_other_devices() -> None:
