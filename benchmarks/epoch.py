@@ -50,8 +50,8 @@ def write_pairs(path: Path, rows: int, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument("--pairs", type=int, default=10_000)
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--pairs", type=int, default=10_000, help="pairs to train on (default 10,000)")
+    parser.add_argument("--backend", default="auto", help="lattice.backend (default auto)")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as core-engine run takes them")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -68,7 +68,9 @@ def main() -> None:
             )
         )
         command = [str(Path(sys.executable).with_name("core-engine")), "run", str(recipe), "--json", "--quiet"]
-        done = subprocess.run([*command, *arguments.overrides], check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([*command, *arguments.overrides], check=False, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit(done.returncode)  # it has said why
         result = json.loads(done.stdout)
     figures = {
         "backend": result["backend"],

@@ -58,6 +58,10 @@ def use_backend(
     supports. ``memory``: see :class:`CellKernel`. Anything but the reference is set beside it on one batch first.
     EngineError where the backend cannot compute this core, says why, or computes something else.
     """
+    if not isinstance(core, EmbeddingProcessor):
+        raise EngineError(f"use_backend takes an EmbeddingProcessor, not {type(core).__name__}")
+    if batch < 1:
+        raise EngineError(f"batch is the number of samples in a call, at least 1, not {batch}")
     host = host or PluginHost.discover()
     kernel = core.kernel
     if not isinstance(kernel, CellKernel):

@@ -92,8 +92,10 @@ def load_core(
             f"{run_dir}: no run made from a recipe: there is no {LOCK_FILE} in it; for a run put together in Python, "
             f"give load_core(..., core=...) the untrained core"
         )
-    # What the recipe read need not be there any more.
-    recipe = load_recipe(run_dir / LOCK_FILE, (), host, check=False).recipe if has_recipe else None
+    # What the recipe read need not be there any more, nor the backend that computed it.
+    recipe = None
+    if has_recipe:
+        recipe = load_recipe(run_dir / LOCK_FILE, (f"lattice.backend={AUTO}",), host, check=False).recipe
     checkpoint = newest_checkpoint(run_dir, "best")
     try:
         facts = checkpoint.facts

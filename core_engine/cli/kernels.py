@@ -30,7 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
     choice = use_recipe_backend(core, recipe, host)
     lattice = recipe.lattice
     size = "x".join(map(str, lattice.size))
-    print(f"{lattice.kernel.type}: {size} cells, {lattice.channels} channels, {lattice.steps} steps, on {device}")
+    dtype = str(core.normalizer.input_mean.dtype).removeprefix("torch.")
+    print(
+        f"{lattice.kernel.type}: {size} cells, {lattice.channels} channels, {lattice.steps} steps, "
+        f"batch {recipe.train.batch_size}, {dtype}, memory {lattice.memory}, on {device}"
+    )
     error = "" if choice.error is None else f"  (relative error against the reference: {choice.error:.1e})"
     print(f"runs     {choice.name}{error}")
     for name, reason in choice.refused.items():

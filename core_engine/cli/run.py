@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         engine = Engine.from_loaded(loaded.recipe, host)
         with stop_on_signals() as request:
-            result = engine.run(resume, should_stop=lambda step: request.signal is not None)
+            result = engine.run(resume, should_stop=lambda step: request.asked())
     if result is None:
         run_dir = engine.run_dir
         print(

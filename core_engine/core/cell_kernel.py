@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core_engine.contracts.backend import REFERENCE, Backend
+from core_engine.errors import EngineError
 
 
 class CellKernel(nn.Module, ABC):
@@ -23,7 +24,21 @@ class CellKernel(nn.Module, ABC):
     spec: object = None
     backend: Backend | None = None
     backend_name: str = REFERENCE
-    memory: int | None = None
+    _memory: int | None = None
+
+    @property
+    def memory(self) -> int | None:
+        return self._memory
+
+    @memory.setter
+    def memory(self, value: int | None) -> None:
+        """EngineError for anything but None and whole numbers from 1 on."""
+        if value is not None and (type(value) is not int or value < 1):
+            raise EngineError(
+                f"memory is None, or a number k of at least 1 to keep every k-th state (1 is a recipe's 'states'), "
+                f"not {value!r}"
+            )
+        self._memory = value
 
     @abstractmethod
     def advance(

@@ -52,8 +52,8 @@ def load_recipe(
         problems += found
     root, found = _without_extends(root)
     problems += found
-    root, found = expand_variables(root)
-    problems += found
+    root, unset = expand_variables(root)
+    problems += unset
     root = _with_defaults(root, source)
     problems += _unmet_requirements(root)
     structurer = Structurer(host.registry)
@@ -62,7 +62,8 @@ def load_recipe(
     notes: list[str] = []
     if recipe is not None and check:
         found, notes = check_recipe(recipe, root)
-        problems += found
+        # What is wrong with a value that holds an unset variable is that.
+        problems += [problem for problem in found if problem.where not in {other.where for other in unset}]
     if problems or recipe is None:
         raise RecipeError(_lines(problems) + (_broken_plugins(host) if structurer.component_missing else []))
     return LoadedRecipe(recipe, root, _source_name(source), notes)
@@ -124,9 +125,9 @@ def _lines(problems: Iterable[Problem]) -> list[str]:
     return [str(problem) for problem in sorted(set(problems), key=_position)]
 
 
-def _position(problem: Problem) -> tuple[str, int, int, str]:
+def _position(problem: Problem) -> tuple[str, int, int, str, str]:
     mark = problem.mark
-    return mark.source, mark.line or 0, mark.column or 0, problem.where
+    return mark.source, mark.line or 0, mark.column or 0, problem.where, problem.what
 
 
 def _broken_plugins(host: PluginHost) -> list[str]:

@@ -19,6 +19,16 @@ class StopRequest:
     """``signal``: the number of the signal that asked, or None."""
 
     signal: int | None = None
+    _told: bool = False
+
+    def asked(self) -> bool:
+        """Whether a signal has come; the first time, this is logged. (The handler itself must not log: it may have
+        interrupted the writing of a line, and would wait for that line's lock for ever.)
+        """
+        if self.signal is not None and not self._told:
+            self._told = True
+            log.warning("stopping at this step", signal=signal.Signals(self.signal).name)
+        return self.signal is not None
 
 
 @contextmanager
@@ -36,7 +46,6 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def note(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        log.warning("stopping at the next step", signal=signal.Signals(number).name)
         signal.signal(number, before[signal.Signals(number)])
 
     for number in numbers:

@@ -263,6 +263,25 @@ def test_a_kernel_that_is_no_cell_kernel_computes_itself() -> None:
         choose("auto", tiny_core(Alone()), memory=1)
 
 
+@pytest.mark.parametrize("memory", [0, -1, 1.5, True, "states"])
+def test_what_memory_is_not_in_python(memory: Any) -> None:
+    core = tiny_core()
+    with pytest.raises(EngineError, match="memory is None, or a number k of at least 1"):
+        choose("reference", core, memory=memory)
+    with pytest.raises(EngineError, match="memory is None, or a number k of at least 1"):
+        core.kernel.memory = memory
+
+
+def test_nothing_is_checked_on_an_empty_batch() -> None:
+    with pytest.raises(EngineError, match="number of samples in a call, at least 1, not 0"):
+        use_backend(tiny_core(), "auto", batch=0, host=fake_host())
+
+
+def test_only_a_core_has_cells() -> None:
+    with pytest.raises(EngineError, match="takes an EmbeddingProcessor, not Linear"):
+        use_backend(torch.nn.Linear(2, 2), "auto", host=fake_host())  # type: ignore[arg-type]
+
+
 # Through recipes.
 
 
@@ -444,11 +463,10 @@ def test_a_trained_core_is_computed_by_what_its_user_asks_for(tmp_path: Path) ->
 
 def test_a_lock_that_names_a_backend_which_is_not_there(tmp_path: Path) -> None:
     run_dir = run(tmp_path, fake_host(gone=Fake())).run_dir
+    assert load_core(run_dir, host=fake_host())(torch.zeros(1, DIM)).shape == (1, DIM)
     with pytest.raises(
         RecipeError, match=r"lattice\.backend: no backend named 'gone' is installed; .*also known: auto"
     ):
-        load_core(run_dir, host=fake_host())
-    with pytest.raises(RecipeError, match=r"lattice\.backend: no backend named 'gone' is installed"):
         Engine.from_recipe(run_dir / "recipe.lock.yaml", host=fake_host())
     engine = Engine.from_recipe(run_dir / "recipe.lock.yaml", ["lattice.backend=auto"], host=fake_host())
     assert engine.recipe is not None

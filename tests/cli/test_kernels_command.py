@@ -18,14 +18,14 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_the_reference(cli: Cli) -> None:
     done = cli("kernels", QUICKSTART, "device=cpu", "lattice.backend=reference")
     assert done.stdout.splitlines() == [
-        "stencil: 4x2x2 cells, 32 channels, 4 steps, on cpu",
+        "stencil: 4x2x2 cells, 32 channels, 4 steps, batch 32, float32, memory none, on cpu",
         "runs     reference",
     ]
 
 
 def test_auto_says_how_far_it_is_from_the_reference(cli: Cli) -> None:
     first, runs, *refused = cli("kernels", QUICKSTART, "device=cpu").stdout.splitlines()
-    assert first == "stencil: 4x2x2 cells, 32 channels, 4 steps, on cpu"
+    assert first == "stencil: 4x2x2 cells, 32 channels, 4 steps, batch 32, float32, memory none, on cpu"
     found = re.fullmatch(r"runs     (?:reference|(\w+)  \(relative error against the reference: (\S+)\))", runs)
     assert found is not None
     assert found[2] is None or float(found[2]) < 1e-4
@@ -34,7 +34,10 @@ def test_auto_says_how_far_it_is_from_the_reference(cli: Cli) -> None:
 
 def test_each_backend_that_cannot_is_named_with_its_reason(cli: Cli) -> None:
     lines = cli("kernels", QUICKSTART, "device=cpu", "lattice.kernel={type: gru}").stdout.splitlines()
-    assert lines[:2] == ["gru: 4x2x2 cells, 32 channels, 4 steps, on cpu", "runs     reference"]
+    assert lines[:2] == [
+        "gru: 4x2x2 cells, 32 channels, 4 steps, batch 32, float32, memory none, on cpu",
+        "runs     reference",
+    ]
     assert "refused  fused_cpu: it computes stencil cells only" in lines
 
 

@@ -7,10 +7,6 @@ from attrs import frozen
 from core_engine import BackendContext, RolloutCase
 from core_engine_kernels.stencil.fused import FusedBackend
 
-#: The sizes there is code for; source/case.h has the same bounds.
-CHANNELS = (8, 16, 32, 64)
-HIDDEN = (32, 64, 96, 128)
-
 
 @frozen
 class FusedCpu:
@@ -30,6 +26,7 @@ class FusedCpuBackend(FusedBackend):
         import torch
 
         from core_engine_kernels.fused_cpu.library import LibraryMissingError, instruction_sets
+        from core_engine_kernels.fused_cpu.limits import refusal
         from core_engine_kernels.stencil.spec import CellSpec
 
         spec = case.spec
@@ -39,18 +36,10 @@ class FusedCpuBackend(FusedBackend):
             return f"it computes on the CPU, and this is {case.device}"
         if case.dtype != torch.float32:
             return f"it computes in float32, and this is {case.dtype}"
-        if spec.channels not in CHANNELS:
-            return f"{spec.channels} channels: it computes {_or(CHANNELS)}"
-        if spec.hidden not in HIDDEN:
-            return f"a hidden layer of {spec.hidden}: it computes {_or(HIDDEN)}"
-        if spec.drive_channels > CHANNELS[-1]:
-            return f"{spec.drive_channels} drive channels: it computes up to {CHANNELS[-1]}"
+        if (reason := refusal(spec)) is not None:
+            return reason
         try:
             instruction_sets()
         except LibraryMissingError as error:
             return str(error)
         return None
-
-
-def _or(numbers: tuple[int, ...]) -> str:
-    return f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]}"

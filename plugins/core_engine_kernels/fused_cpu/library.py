@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from core_engine.errors import EngineError
+
 _ABI = 1
 
 _Pointer = ctypes.c_void_p
@@ -49,7 +51,7 @@ ForwardArguments = _pointers("state", "drive", "sample_ids", "out", "states")
 BackwardArguments = _pointers("state", "drive", "sample_ids", "states", "grad", "d_state", "d_drive")
 
 
-class LibraryMissingError(Exception):
+class LibraryMissingError(EngineError):
     """The library is not there or cannot be loaded; the message says why."""
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
+from core_engine.errors import EngineError
 from core_engine_kernels.stencil.spec import CellSpec, spec_from_text
 
 
@@ -35,6 +37,8 @@ def rollout(
     ordered = [parameters[name] for name in spec.parameter_shapes((1, 1, 1))]
     if steps == 0:
         return state.clone()
+    if not torch.compiler.is_compiling() and any(unpack_dual(t).tangent is not None for t in (state, drive, *ordered)):
+        raise EngineError("the fused backends have no forward-mode derivatives; use backend 'reference'")
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (state, drive, *ordered))
     every = min(memory or 1, steps)
     final: Tensor = stencil_rollout(state, drive, ordered, sample_ids, spec.text, steps, seed, every, keep)[0]

@@ -42,6 +42,9 @@ class CellSpec:
     boundary: Boundary = field(default="zero", validator=in_(("zero", "periodic")))
     position: bool = True
     state_noise: float = field(default=0.0, validator=and_(ge(0.0), lt(math.inf)))
+    #: The spec in one line, for operators, whose arguments are tensors, numbers and strings. Made once: a compiler that
+    #: takes the numbers for variables could not trace the making of it.
+    text: str = field(init=False, eq=False, repr=False)
 
     @property
     def offsets(self) -> tuple[Offset, ...]:
@@ -75,13 +78,12 @@ class CellSpec:
             shapes |= {"gate_weight": (channels, hidden), "gate_bias": (channels,)}
         return shapes
 
-    @property
-    def text(self) -> str:
-        """The spec in one line, for operators, whose arguments are tensors, numbers and strings."""
-        return (
+    def __attrs_post_init__(self) -> None:
+        words = (
             f"{self.channels} {self.drive_channels} {self.hidden} {self.activation} {self.update} {self.neighbours} "
             f"{self.boundary} {int(self.position)} {self.state_noise}"
         )
+        object.__setattr__(self, "text", words)
 
 
 _READ: dict[str, Callable[[str], Any]] = {
@@ -96,5 +98,5 @@ _READ: dict[str, Callable[[str], Any]] = {
 @lru_cache(maxsize=256)
 def spec_from_text(text: str) -> CellSpec:
     """The inverse of :attr:`CellSpec.text`."""
-    names = (attribute.name for attribute in attrs.fields(CellSpec))
+    names = (attribute.name for attribute in attrs.fields(CellSpec) if attribute.init)
     return CellSpec(**{name: _READ.get(name, int)(word) for name, word in zip(names, text.split(), strict=True)})

@@ -38,10 +38,11 @@ struct GeluTanh {
     }
 };
 
+// The comparisons are such that what is no number stays none.
 struct Relu {
     template <class V> INLINE static V value(V x, V& derivative) {
-        derivative = x > 0.0f ? all<V>(1.0f) : V{};
-        return x > 0.0f ? x : V{};
+        derivative = x <= 0.0f ? V{} : all<V>(1.0f);
+        return x <= 0.0f ? V{} : x;
     }
 };
 

@@ -61,9 +61,10 @@ struct Weights {
                 state_in[(long)i * H + h] = p.state_weight[(long)h * inputs + i];
                 state_out[(long)h * inputs + i] = p.state_weight[(long)h * inputs + i];
             }
-            for (int e = 0; e < drive; e++) {
-                drive_in[(long)e * H + h] = p.drive_weight[(long)h * drive + e];
-                drive_out[(long)h * drive_padded + e] = p.drive_weight[(long)h * drive + e];
+            for (int e = 0; e < drive_padded; e++) {
+                const float w = e < drive ? p.drive_weight[(long)h * drive + e] : 0.0f;
+                if (e < drive) drive_in[(long)e * H + h] = w;
+                drive_out[(long)h * drive_padded + e] = w;
             }
             for (int u = 0; u < updates; u++) {
                 float w = u < C ? p.update_weight[(long)u * H + h] : p.gate_weight[(long)(u - C) * H + h];

@@ -161,6 +161,7 @@ static void backward_sample(const Cell& cell, const Parameters& p, const Backwar
         add_doubles(constants.drive, constants.drive_row, constants.drive_floats);
         for (int c = 0; c < g.z; c++) add_doubles(constants.bias, d_constant + (long)c * H, H);
         if (constants.position) add_floats(constants.position + n * H, d_constant, row_floats);
+        if (E == 0) continue;  // then d_drive may be null
         product<Wide>(g.z, padded / lanes<Wide>, cell.to_drive, d_constant, cell.w.drive_out, nullptr, scratch.row);
         float* out = a.d_drive + (b * g.cells() + n) * E;
         for (int c = 0; c < g.z; c++) memcpy(out + (long)c * E, scratch.row + (long)c * padded, sizeof(float) * E);

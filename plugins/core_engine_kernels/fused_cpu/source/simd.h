@@ -43,7 +43,7 @@ template <class V> INLINE V load(const float* p) { V v; memcpy(&v, p, sizeof(V))
 template <class V> INLINE void store(float* p, V v) { memcpy(p, &v, sizeof(V)); }
 template <class V> INLINE V all(float f) { return f - V{}; }  // (0 + f would be an addition: f may be -0)
 template <class V> INLINE V where(typename Traits<V>::Int mask, V yes, V no) { return mask ? yes : no; }
-template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }
+template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }  // b where one is no number
 
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
 INLINE int larger(int a, int b) { return a > b ? a : b; }
@@ -59,7 +59,8 @@ template <class V> INLINE V with_sign(V x, V s) {
 template <class V> INLINE V reciprocal(V x) { return 1.0f / x; }
 
 // 2^x for x <= 0; below -126 it is that of -126. Relative error below 2e-7 for the rounded x: a minimax polynomial of
-// degree 5 on [-1/2, 1/2] and the exponent.
+// degree 5 on [-1/2, 1/2], times the power of the nearest integer. What is no number stays none: hence the order of the
+// comparison, and a product instead of an addition to the exponent's bits.
 template <class V> INLINE V exp2_polynomial(V f) {
     V p = all<V>(1.327647174e-3f);
     p = p * f + 9.675541540e-3f;
@@ -70,11 +71,11 @@ template <class V> INLINE V exp2_polynomial(V f) {
 }
 template <class V> INLINE V exp2_negative(V x) {
     using Int = typename Traits<V>::Int;
-    x = larger<V>(x, all<V>(-126.0f));
+    x = larger<V>(all<V>(-126.0f), x);
     const float round = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     V shifted = x + round;
     V p = exp2_polynomial<V>(x - (shifted - round));
-    return (V)((Int)p + ((Int)shifted << 23));
+    return p * (V)(((Int)shifted << 23) + 0x3F800000);
 }
 
 #if LANES == 16

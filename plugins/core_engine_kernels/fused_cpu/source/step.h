@@ -16,8 +16,8 @@ constexpr int BLOCK_CELLS = 96;
 // hidden layer once, and to read that.
 constexpr int NARROW_DRIVE = 4;
 
-// What the hidden layer is given in every step beside the states, for one sample: the drive [N, E], null where its part
-// is in `base` [N, H] already; `base` may be null.
+// What the hidden layer is given in every step beside the states, for one sample: a narrow drive [N, E]; the part of a
+// wide one is in `base` [N, H] already. `base` may be null.
 struct Constant {
     const float *drive, *base;
 };
@@ -78,7 +78,7 @@ struct Cell {
     // [z, H], before the activation, of the row of cells that begins at cell n.
     void hidden_layer(const float* state, const Constant& constant, long n, float* hidden) const {
         const float* base = constant.base ? constant.base + n * H : nullptr;
-        if (constant.drive)
+        if (narrow_drive())
             product<Wide>(g.z, H / lanes<Wide>, from_both, state, w.state_in, base, hidden, constant.drive + n * w.drive);
         else
             product<Wide>(g.z, H / lanes<Wide>, from_state, state, w.state_in, base, hidden);

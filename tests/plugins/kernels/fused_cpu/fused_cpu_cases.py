@@ -34,7 +34,7 @@ class Case:
             return torch.randn(shape, generator=source)
 
         parameters = {
-            name: normal(*shape) * (1.0 if name == "position" else 0.5 * shape[-1] ** -0.5)
+            name: normal(*shape) * (1.0 if name == "position" else 0.5 * max(1, shape[-1]) ** -0.5)
             for name, shape in spec.parameter_shapes(size).items()
         }
         state, cotangent = normal(batch, *size, spec.channels), normal(batch, *size, spec.channels)

@@ -80,6 +80,8 @@ def test_a_core_that_is_converted_afterwards_has_to_choose_again() -> None:
 
 
 def test_auto_says_why_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = core()
+    elsewhere.kernel.backend = backend()  # as in a core that was pickled where there is a library
     monkeypatch.setattr(library, "EXTENSION_SUFFIXES", [])
     library.load.cache_clear()
     library.instruction_sets.cache_clear()
@@ -89,6 +91,8 @@ def test_auto_says_why_without_the_library(monkeypatch: pytest.MonkeyPatch) -> N
         assert "the compiled extension is not there" in choice.refused["fused_cpu"]
         with pytest.raises(EngineError, match=r"the compiled extension is not there.*reinstall core-engine"):
             use_backend(core(), "fused_cpu")
+        with pytest.raises(EngineError, match=r"the compiled extension is not there.*reinstall core-engine"):
+            elsewhere(torch.zeros(1, 8))
     finally:
         library.load.cache_clear()
         library.instruction_sets.cache_clear()

@@ -142,6 +142,59 @@ def test_sample_ids_must_fit() -> None:
         rollout(SPEC, drawn.parameters, drawn.state, drawn.drive, 3, 5, torch.arange(2), None)
 
 
+@pytest.mark.parametrize("part", ["one sample", "one plane", "one channel"])
+def test_a_drive_of_another_shape_is_an_error(part: str) -> None:
+    drawn = case()
+    drive = {"one sample": drawn.drive[:1], "one plane": drawn.drive[:, :1], "one channel": drawn.drive[..., :1]}[part]
+    with pytest.raises(EngineError, match=r"drive is .* this cell takes \[3, 2, 3, 4, 2\]"):
+        rollout(SPEC, drawn.parameters, drawn.state, drive, 3, 5, drawn.sample_ids, None)
+
+
+def test_a_state_of_another_cell_is_an_error() -> None:
+    drawn = case()
+    with pytest.raises(EngineError, match=r"this cell takes \[B, X, Y, Z, 8\]"):
+        rollout(SPEC, drawn.parameters, drawn.state.repeat(1, 1, 1, 1, 2), drawn.drive, 3, 5, drawn.sample_ids, None)
+
+
+def test_a_cell_there_is_no_code_for_is_an_error() -> None:
+    drawn = Case.drawn(CellSpec(12, 2, 32), (2, 2, 2), 1, 1)
+    with pytest.raises(EngineError, match="12 channels: it computes 8, 16, 32 or 64"):
+        run(drawn)
+
+
+@pytest.mark.parametrize(("steps", "every"), [(3, 0), (-1, 1)])
+def test_numbers_of_steps_are_checked(steps: int, every: int) -> None:
+    drawn = case()
+    with pytest.raises(EngineError, match="must be 1 or more"):
+        stencil_rollout(drawn.state, drawn.drive, drawn.values, drawn.sample_ids, SPEC.text, steps, 5, every, True)
+
+
+def test_no_gradients_without_the_states() -> None:
+    drawn = case()
+    final, _ = stencil_rollout(drawn.state, drawn.drive, drawn.values, drawn.sample_ids, SPEC.text, 3, 5, 1, False)
+    with pytest.raises(EngineError, match=r"needs float32 \[2, 3, 2, 3, 4, 8\].*keep=True"):
+        gradients(drawn, final)
+
+
+@pytest.mark.parametrize("default", ["dtype", "device"])
+def test_torch_defaults_do_not_matter(default: str) -> None:
+    drawn = case()
+    plain = run(drawn)
+    wanted = (plain, *gradients(drawn, plain))
+    dtype = torch.get_default_dtype()
+    try:
+        if default == "dtype":
+            torch.set_default_dtype(torch.float64)
+        with torch.device("meta" if default == "device" else "cpu"):
+            final = run(drawn)
+            found = (final, *gradients(drawn, final))
+    finally:
+        torch.set_default_dtype(dtype)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.dtype, a.device.type) == (torch.float32, "cpu")
+        assert torch.equal(a, b)
+
+
 def test_second_derivatives_are_refused() -> None:
     drawn = case()
     (first,) = torch.autograd.grad(run(drawn).sum(), [drawn.state], create_graph=True)
