@@ -16,7 +16,9 @@ backward the reference.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,7 @@ from quiet import interleaved, peak_memory_mb
 from torch import Tensor
 
 from core_engine import RolloutCase
+from core_engine.errors import EngineError
 
 STEPS, HIDDEN = 8, 64
 KERNELS = ("reference", "fused_cpu", "fused_cuda", "padcat", "gather", "compile", "jax")
@@ -223,11 +226,12 @@ def relative_error(given: Tensor, wanted: Tensor) -> float:
     return float((given.double() - wanted).norm() / wanted.norm())
 
 
-def measure(setting: Setting, rounds: int, threads: int) -> list[Row]:
+def measure(setting: Setting, rounds: int, threads: int, peak: FmaPeak | None) -> tuple[list[Row], float | None]:
+    """A row for each kernel, and the FMA peak in the same run, GFLOP/s."""
     problem = Problem.drawn(setting)
     wanted = exact(problem)
     rows = [Row(kernel, setting.lattice, setting.batch, setting.channels) for kernel in KERNELS]
-    tasks: dict[str, Run] = {}
+    tasks: dict[str, Callable[[], object]] = {}
     for row in rows:
         runs = contenders(row.kernel, problem)
         if isinstance(runs, str):
@@ -235,13 +239,15 @@ def measure(setting: Setting, rounds: int, threads: int) -> list[Row]:
             continue
         row.error = max(relative_error(g, w) for g, w in zip(runs[1](), wanted, strict=True))
         tasks[f"{row.kernel} forward"], tasks[f"{row.kernel} both"] = runs
+    if peak is not None:
+        tasks["peak"] = peak
     seconds = interleaved(tasks, rounds)
     for row in rows:
         if row.skipped is None:
             row.fwd_ms = 1e3 * seconds[f"{row.kernel} forward"] / STEPS
             row.fb_ms = 1e3 * seconds[f"{row.kernel} both"] / STEPS
             row.peak_mb = memory_in_own_process(setting, row.kernel, threads)
-    return rows
+    return rows, None if peak is None else peak.gflop / seconds["peak"]
 
 
 def memory_in_own_process(setting: Setting, kernel: str, threads: int) -> float | None:
@@ -269,24 +275,39 @@ def memory(request: Mapping[str, Any]) -> float | None:
     return peak_memory_mb(runs[1])
 
 
-def fma_peak(threads: int) -> tuple[float | None, str]:
-    """GFLOP/s of multiply-adds in registers, and a word where it could not be measured."""
-    source = Path(__file__).with_name("fma_peak.cpp")
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "fma_peak"
-        command = ["g++", "-O3", "-march=native", "-fopenmp", str(source), "-o", str(program)]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            return None, f"not measured: {error}"
-        environment = {"OMP_NUM_THREADS": str(threads)}
-        done = subprocess.run([str(program)], check=True, capture_output=True, text=True, env=environment)
-    return float(done.stdout), ""
+class FmaPeak:
+    """What the processor can do: multiply-adds in registers, timed in turn with the kernels. EngineError where no
+    compiler is found.
+    """
+
+    STEPS = 2_000_000
+
+    def __init__(self, threads: int) -> None:
+        source = Path(__file__).with_name("fma_peak.cpp")
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "fma_peak.so"
+            # (The OpenMP runtime is torch's, which is in the process.)
+            command = ["g++", "-O3", "-march=native", "-fopenmp", "-fPIC", "-c", str(source), "-o"]
+            try:
+                subprocess.run([*command, str(library.with_suffix(".o"))], check=True, capture_output=True)
+                link = ["g++", "-shared", str(library.with_suffix(".o")), "-o", str(library)]
+                subprocess.run(link, check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise EngineError(f"the FMA peak is not measured: {error}") from error
+            self._run = ctypes.CDLL(str(library)).multiply_adds
+        self._run.restype = ctypes.c_double
+        self._threads = threads
+        self.gflop = self() / 1e9
+
+    def __call__(self) -> float:
+        operations: float = self._run(self._threads, ctypes.c_long(self.STEPS))
+        return operations
 
 
 def table(setting: Setting, rows: Sequence[Row], peak: float | None) -> None:
     kind = ", a cell as in recipes" if setting.recipe_cell else ""
-    print(f"\n{setting.lattice}, batch {setting.batch}, {setting.channels} channels{kind}")
+    limit = "" if peak is None else f"; FMA peak {peak:.0f} GFLOP/s"
+    print(f"\n{setting.lattice}, batch {setting.batch}, {setting.channels} channels{kind}{limit}")
     print(f"{'kernel':<11}{'fwd ms':>9}{'f+b ms':>9}{'x padcat':>15}{'of FMA peak':>15}{'peak MB':>9}{'error':>10}")
     base = next(row for row in rows if row.kernel == "padcat")
     for row in rows:
@@ -314,19 +335,25 @@ def main() -> None:
         print(json.dumps(memory(json.loads(arguments.memory))))
         return
     torch.set_num_threads(arguments.threads)
-    peak, word = fma_peak(arguments.threads)
-    if not arguments.json:
-        print(f"threads: {arguments.threads}; FMA peak: {f'{peak:.0f} GFLOP/s' if peak else word}")
+    fma: FmaPeak | None = None
+    try:
+        fma = FmaPeak(arguments.threads)
+    except EngineError as error:
+        print(error, file=sys.stderr)
     rows: list[Row] = []
     of_recipes: list[Row] = []
+    peaks: list[float] = []
     for setting in [*(FULL if arguments.full else DEFAULT), Setting((8, 8, 12), 32, 16, recipe_cell=True)]:
-        measured = measure(setting, arguments.rounds, arguments.threads)
+        measured, peak = measure(setting, arguments.rounds, arguments.threads, fma)
         (of_recipes if setting.recipe_cell else rows).extend(measured)
+        if peak is not None:
+            peaks.append(peak)
         if not arguments.json:
             table(setting, measured, peak)
     if arguments.json:
         plain = [[asdict(row) for row in some] for some in (rows, of_recipes)]
-        print(json.dumps({"fma_peak_gflops": peak, "rows": plain[0], "recipe_cell_rows": plain[1]}))
+        gflops = statistics.median(peaks) if peaks else None
+        print(json.dumps({"fma_peak_gflops": gflops, "rows": plain[0], "recipe_cell_rows": plain[1]}))
 
 
 if __name__ == "__main__":
