@@ -76,7 +76,7 @@ def test_a_recipe_uses_it(engine: Engine) -> None:
 
 def test_its_backend_computes_the_bundled_cell(engine: Engine) -> None:
     lines = engine("kernels", RECIPE, "device=cpu", packages=("acme-lattice",)).stdout.splitlines()
-    assert lines[0] == "stencil: 4x2x2 cells, 32 channels, 4 steps, on cpu"
+    assert lines[0] == "stencil: 4x2x2 cells, 32 channels, 4 steps, batch 16, float32, memory none, on cpu"
     assert lines[1].startswith("runs     gathered  (relative error against the reference: ")
     changes = ("device=cpu", "lattice.backend=auto", "lattice.kernel={type: stencil, boundary: periodic, hidden: 7}")
     lines = engine("kernels", RECIPE, *changes, packages=("acme-lattice",)).stdout.splitlines()
