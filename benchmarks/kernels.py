@@ -228,6 +228,7 @@ def relative_error(given: Tensor, wanted: Tensor) -> float:
 
 def measure(setting: Setting, rounds: int, threads: int, peak: FmaPeak | None) -> tuple[list[Row], float | None]:
     """A row for each kernel, and the FMA peak in the same run, GFLOP/s."""
+    torch.compiler.reset()  # it gives up on a function that it has compiled for many shapes
     problem = Problem.drawn(setting)
     wanted = exact(problem)
     rows = [Row(kernel, setting.lattice, setting.batch, setting.channels) for kernel in KERNELS]
@@ -345,6 +346,7 @@ def main() -> None:
     of_recipes: list[Row] = []
     peaks: list[float] = []
     for setting in [*(FULL if arguments.full else DEFAULT), Setting((8, 8, 12), 32, 16, recipe_cell=True)]:
+        print(f"{setting.lattice}, batch {setting.batch}, {setting.channels} channels ...", file=sys.stderr)
         measured, peak = measure(setting, arguments.rounds, arguments.threads, fma)
         (of_recipes if setting.recipe_cell else rows).extend(measured)
         if peak is not None:
