@@ -74,7 +74,7 @@ class Setting:
 DEFAULT = [Setting((8, 8, 12), 32, 16), Setting((8, 8, 12), 32, 32)]
 FULL = [
     *DEFAULT,
-    *(Setting((8, 8, 12), batch, channels) for batch in (2, 256) for channels in (16, 32)),
+    *(Setting((8, 8, 12), batch, channels) for batch in (1, 2, 256) for channels in (16, 32)),
     *(Setting(size, 32, channels) for size in ((8, 8, 8), (12, 12, 12), (16, 16, 16)) for channels in (16, 32)),
     Setting((37, 37, 37), 2, 16),
 ]
