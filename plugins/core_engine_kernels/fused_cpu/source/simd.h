@@ -42,7 +42,6 @@ constexpr int MAX_CELLS[] = {0, 12, 6};
 template <class V> INLINE V load(const float* p) { V v; memcpy(&v, p, sizeof(V)); return v; }
 template <class V> INLINE void store(float* p, V v) { memcpy(p, &v, sizeof(V)); }
 template <class V> INLINE V all(float f) { return f - V{}; }  // (0 + f would be an addition: f may be -0)
-template <class V> INLINE V where(typename Traits<V>::Int mask, V yes, V no) { return mask ? yes : no; }
 template <class V> INLINE V larger(V a, V b) { return a > b ? a : b; }  // b where one is no number
 
 INLINE int smaller(int a, int b) { return a < b ? a : b; }
