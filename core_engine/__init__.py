@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from core_engine.data.prepare import Splits
     from core_engine.recipe.training import Train
     from core_engine.run.result import Result
+    from core_engine.teaching.cache import cache_dir
     from core_engine.teaching.embed import embed
 
 _LAZY = {
@@ -48,6 +49,7 @@ _LAZY = {
     "Splits": "core_engine.data.prepare",
     "Train": "core_engine.recipe.training",
     "TrainedCore": "core_engine.assembly.trained",
+    "cache_dir": "core_engine.teaching.cache",
     "embed": "core_engine.teaching.embed",
     "load_core": "core_engine.assembly.trained",
     "use_backend": "core_engine.assembly.backend",
@@ -87,6 +89,7 @@ __all__ = [
     "TeacherContext",
     "Train",
     "TrainedCore",
+    "cache_dir",
     "embed",
     "hookimpl",
     "load_core",

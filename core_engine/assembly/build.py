@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,21 +17,22 @@ from core_engine.contracts.contexts import (
 )
 from core_engine.contracts.objects import Teacher
 from core_engine.core.processor import EmbeddingProcessor
-from core_engine.data.prepare import Embed, Sources
+from core_engine.data.prepare import Sources
 from core_engine.errors import DataError, EngineError, PluginError, RecipeError
 from core_engine.recipe.check import dimension_problem
 from core_engine.recipe.schema import Recipe
 from core_engine.recipe.slots import ComponentRef
+from core_engine.store.store import EmbeddingStore
 from core_engine.teaching.cache import cache_dir
-from core_engine.teaching.embed import embed
-from core_engine.teaching.store import EmbeddingStore
+from core_engine.teaching.embedder import Embedder
 from core_engine.training.criterion import Criterion
 
 
 def resolve_device(name: str) -> torch.device:
     """``auto`` is a CUDA device where there is one, else the CPU. EngineError for a device that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # torchrun starts one process for each device.
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         # Needs memory that holds values, which the device "meta" has not.
@@ -73,12 +76,20 @@ def build_teacher(recipe: Recipe, device: torch.device) -> Teacher | None:
     return teacher
 
 
-def stored_embedding(teacher: Teacher | None) -> Embed | None:
-    """Encoding through the user's embedding store: each text once, whichever run asks."""
+def build_embedder(recipe: Recipe, device: torch.device) -> Embedder | None:
+    """The recipe's teacher behind the user's embedding store; None for a recipe without one."""
+    teacher = build_teacher(recipe, device)
     if teacher is None:
         return None
-    store = EmbeddingStore(cache_dir() / "embeddings", teacher.fingerprint, teacher.dim)
-    return lambda texts: embed(texts, teacher, store)
+    # The name first: of two presets of one model, it is what people know it by.
+    words = {"type": recipe.teachers[recipe.teacher or ""].type, **getattr(teacher, "description", {})}
+    store = EmbeddingStore(embeddings_dir(), teacher.fingerprint, teacher.dim, recipe.store.dtype, words)
+    return Embedder(teacher, store)
+
+
+def embeddings_dir() -> Path:
+    """Where the user's embedding stores lie."""
+    return cache_dir() / "embeddings"
 
 
 def known_dimensions(recipe: Recipe) -> tuple[int, int] | None:

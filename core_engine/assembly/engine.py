@@ -22,11 +22,10 @@ from core_engine.assembly.baselines import score_baselines
 from core_engine.assembly.build import (
     build_core,
     build_criterion,
+    build_embedder,
     build_sources,
-    build_teacher,
     built,
     resolve_device,
-    stored_embedding,
 )
 from core_engine.assembly.placement import checkpoint_facts, on_device
 from core_engine.assembly.resume import find_checkpoint, require_same_facts, require_same_recipe
@@ -127,15 +126,17 @@ class Engine:
         started = time.perf_counter()
         check_writable(recipe.output)
         device = resolve_device(recipe.device)
-        teacher = build_teacher(recipe, device)
+        embedder = build_embedder(recipe, device)
         data = prepare(
             build_sources(recipe),
             recipe.mode,
             recipe.data.filters,
             recipe.data.split or Split(),
             recipe.seed,
-            stored_embedding(teacher),
+            embedder,
         )
+        if embedder is not None:
+            embedder.close()  # nothing more is encoded, and training can use the memory
         input_dim, output_dim = data.train.inputs.shape[1], data.train.targets.shape[1]
         core = build_core(recipe, input_dim, output_dim).to(device)
         backend = use_recipe_backend(core, recipe, host)
@@ -157,12 +158,13 @@ class Engine:
             host=host,
             recipe=recipe,
             teacher=None
-            if teacher is None
+            if embedder is None
             else {
                 "name": recipe.teacher,
-                "type": recipe.teachers[recipe.teacher].type if recipe.teacher else None,
-                "dim": teacher.dim,
-                "fingerprint": teacher.fingerprint,
+                "type": recipe.teachers[recipe.teacher or ""].type,
+                "dim": embedder.teacher.dim,
+                "fingerprint": embedder.teacher.fingerprint,
+                "encoding": embedder.figures.to_dict(),
             },
         )
         engine.seconds_by_phase["data"] = time.perf_counter() - started

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from core_engine.assembly.build import build_teacher, stored_embedding
+from core_engine.assembly.build import build_embedder
 from core_engine.assembly.files import file_source
 from core_engine.assembly.trained import load_core
 from core_engine.contracts.contexts import DataSourceContext
@@ -35,7 +35,7 @@ def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) 
         None if corpus is None else file_source(corpus, host, texts="texts"),
         recipe.mode,
         recipe.data.filters,
-        stored_embedding(build_teacher(recipe, trained.device)),
+        build_embedder(recipe, trained.device),
     )
     if pairs.inputs.shape[1] != trained.input_dim or pairs.targets.shape[1] != core.output_dim:
         raise DataError(

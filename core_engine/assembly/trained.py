@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core_engine.assembly.backend import use_backend
-from core_engine.assembly.build import build_core, build_teacher, resolve_device, stored_embedding
+from core_engine.assembly.build import build_core, build_embedder, resolve_device
 from core_engine.contracts.backend import AUTO
 from core_engine.errors import CheckpointError, DataError, EngineError
 from core_engine.host.host import PluginHost
@@ -21,6 +22,7 @@ from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.schema import Recipe
 from core_engine.run.folder import LOCK_FILE
+from core_engine.teaching.embedder import Embedder
 from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
 from core_engine.training.inference import ROWS, apply_core
 
@@ -60,14 +62,18 @@ class TrainedCore:
 
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Texts through the run's teacher and the core: ``[len(texts), D_out]`` on the CPU."""
-        embed = None if self.recipe is None else stored_embedding(build_teacher(self.recipe, self.device))
-        if embed is None:
+        if self._embedder is None:
             raise DataError("this run has no teacher of its own; give embeddings")
         if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
             raise DataError("encode takes a list of texts")
         if isinstance(texts, str) or not texts:
             raise DataError(f"encode takes a list of at least one text, not {texts!r}")
-        return self(embed(texts))
+        return self(self._embedder(texts))
+
+    @cached_property
+    def _embedder(self) -> Embedder | None:
+        """Kept, so that the teacher is loaded once for all calls."""
+        return None if self.recipe is None else build_embedder(self.recipe, self.device)
 
 
 def load_core(

@@ -31,6 +31,10 @@ class Teacher(Protocol):
     ``fingerprint`` identifies everything an embedding depends on: weights, tokenizer, pooling, normalisation,
     precision, maximum length. Two teachers with one fingerprint give the same embeddings. It must be cheap: no weights
     are loaded for it. ``encode`` gives float32 ``[len(texts), dim]`` on the CPU, rows in the order of ``texts``.
+
+    A teacher may also have: ``chars_per_call`` (int), how many characters of text it wants to be handed at a time;
+    ``usage``, a mapping of what it has counted since it was built, such as ``tokens``; ``description``, a mapping of a
+    few words for people, such as its model; and ``close()``, which frees what ``encode`` has loaded.
     """
 
     @property

@@ -66,25 +66,7 @@ def prepare(
 
     Split before anything is embedded or fitted. DataError where a part is too small to train or evaluate on.
     """
-    dropped: dict[str, dict[str, int]] = {}
-    parts = _split(_read(sources, filters, dropped), split, seed)
-    require_disjoint(parts)
-    if not isinstance(mode, Autoencoder):
-        require_held_out(parts)
-    rows = {part: held_out_rows(examples, mode, part) for part, examples in parts.items()}
-    if isinstance(mode, Autoencoder):
-        known = rows["train"]
-        for part in ("validation", "test"):
-            fresh = without_known_texts(rows[part], known)
-            if len(fresh) < len(rows[part]):
-                dropped.setdefault(part, {})["stands_elsewhere"] = len(rows[part]) - len(fresh)
-            rows[part] = fresh
-            known = known + fresh
-    for part, examples in rows.items():
-        if len(examples) < 2:
-            raise DataError(f"data.{part}: {len(examples)} rows are left; a run needs at least 2 in each part")
-    corpus_rows = _corpus(sources.corpus, rows["test"])
-    _require_one_form({**rows, "corpus": corpus_rows}, filters, mode)
+    rows, corpus_rows, dropped = _prepared_rows(sources, mode, filters, split, seed)
     vectors = _vectors([*rows.values(), corpus_rows], embed)
     if filters.min_similarity is not None:
         rows["train"] = _similar(rows["train"], vectors, filters.min_similarity, dropped)
@@ -105,6 +87,17 @@ def prepare(
     )
 
 
+def texts_of(
+    sources: Sources, mode: Autoencoder | Dialogue | Mixed, filters: Filters, split: Split, seed: int
+) -> list[str]:
+    """The distinct texts that a run with these options embeds. DataError where the data are ready embeddings."""
+    rows, corpus_rows, _ = _prepared_rows(sources, mode, filters, split, seed)
+    texts = _distinct_texts([*rows.values(), corpus_rows])
+    if not texts:
+        raise DataError("the data are ready embeddings: there is nothing to encode")
+    return texts
+
+
 def prepare_held_out(
     source: DataSource,
     corpus: DataSource | None,
@@ -122,6 +115,32 @@ def prepare_held_out(
     vectors = _vectors([rows, corpus_rows], embed)
     tensor = torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None
     return _pairs(rows, vectors), tensor, {"rows": {"test": len(rows)}, "dropped": dropped}
+
+
+def _prepared_rows(
+    sources: Sources, mode: Autoencoder | Dialogue | Mixed, filters: Filters, split: Split, seed: int
+) -> tuple[dict[str, list[Example]], list[Example], dict[str, dict[str, int]]]:
+    """Rows by part, corpus rows, and what was dropped: everything that comes before embeddings."""
+    dropped: dict[str, dict[str, int]] = {}
+    parts = _split(_read(sources, filters, dropped), split, seed)
+    require_disjoint(parts)
+    if not isinstance(mode, Autoencoder):
+        require_held_out(parts)
+    rows = {part: held_out_rows(examples, mode, part) for part, examples in parts.items()}
+    if isinstance(mode, Autoencoder):
+        known = rows["train"]
+        for part in ("validation", "test"):
+            fresh = without_known_texts(rows[part], known)
+            if len(fresh) < len(rows[part]):
+                dropped.setdefault(part, {})["stands_elsewhere"] = len(rows[part]) - len(fresh)
+            rows[part] = fresh
+            known = known + fresh
+    for part, examples in rows.items():
+        if len(examples) < 2:
+            raise DataError(f"data.{part}: {len(examples)} rows are left; a run needs at least 2 in each part")
+    corpus_rows = _corpus(sources.corpus, rows["test"])
+    _require_one_form({**rows, "corpus": corpus_rows}, filters, mode)
+    return rows, corpus_rows, dropped
 
 
 def _read(sources: Sources, filters: Filters, dropped: dict[str, dict[str, int]]) -> dict[str, list[Example]]:
@@ -190,8 +209,7 @@ def _form(value: object) -> str:
 
 def _vectors(parts: list[list[Example]], embed: Embed | None) -> Callable[[object], Tensor]:
     """A function from a row's input or target to its vector. Every distinct text is embedded once."""
-    values = [value for rows in parts for row in rows for value in (row.input, row.target) if value is not None]
-    texts = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+    texts = _distinct_texts(parts)
     if not texts:
         return lambda value: torch.from_numpy(np.asarray(value, dtype=np.float32))
     if embed is None:
@@ -199,6 +217,11 @@ def _vectors(parts: list[list[Example]], embed: Embed | None) -> Callable[[objec
     position = {text: i for i, text in enumerate(texts)}
     rows = embed(texts)
     return lambda value: rows[position[value]]  # type: ignore[index]
+
+
+def _distinct_texts(parts: list[list[Example]]) -> list[str]:
+    values = [value for rows in parts for row in rows for value in (row.input, row.target)]
+    return list(dict.fromkeys(value for value in values if isinstance(value, str)))
 
 
 def _similar(

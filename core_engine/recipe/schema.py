@@ -13,6 +13,7 @@ from attrs.validators import and_, ge, gt, le, lt, min_len, optional
 
 from core_engine.contracts.backend import AUTO, REFERENCE
 from core_engine.contracts.component import Kind
+from core_engine.contracts.embeddings import StoredDtype
 from core_engine.recipe.modes import Mode
 from core_engine.recipe.slots import ComponentRef, NameOf, Slot
 from core_engine.recipe.training import Train
@@ -142,6 +143,17 @@ class LossTerm:
     weight: float = field(default=1.0, validator=gt(0))
 
 
+# Embeddings.
+
+
+@frozen
+class Store:
+    """How the teacher's embeddings are kept in the user's cache folder, and so what a run works with."""
+
+    #: ``float16`` and ``bfloat16`` take half the room and round each value to 11 and 8 significant bits.
+    dtype: StoredDtype = "float32"
+
+
 # Evaluation.
 
 Baseline = Literal["identity", "mean_shift", "ridge", "procrustes", "linear", "mlp"]
@@ -183,6 +195,7 @@ class Recipe:
     loggers: list[Annotated[ComponentRef, Slot(Kind.LOGGER)]]
     teachers: dict[str, Annotated[ComponentRef, Slot(Kind.TEACHER)]] = Factory(dict)
     teacher: str | None = None
+    store: Store = Factory(Store)
     format: int = field(default=RECIPE_FORMAT, validator=_this_format)
     name: str = field(default="run", validator=_run_name)
     #: Every random stream of the run is derived from it.

@@ -3,61 +3,121 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import structlog
 import torch
 from torch import Tensor
 
 from core_engine.contracts.objects import Teacher
-from core_engine.errors import TeacherError
-from core_engine.teaching.store import EmbeddingStore
+from core_engine.errors import DataError, TeacherError
+from core_engine.store.store import EmbeddingStore
+from core_engine.teaching.figures import Figures, usage_of, usage_since
+from core_engine.teaching.progress import EncodingProgress
+from core_engine.teaching.units import CHARS_PER_CALL, Share, cut, units
 
 log = structlog.get_logger("core_engine.teaching")
 
-#: Texts that are encoded, and stored, at a time: what a crash can cost.
-CHUNK = 2048
+#: Seconds between two looks at what another writer has in hand, when there is nothing else left to do.
+POLL = 0.2
+#: Units, and texts at most, among which a writer looks for its next one.
+WINDOW_UNITS, WINDOW = 8, 16_384
 
 
 def embed(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore | None) -> Tensor:
     """float32 ``[len(texts), teacher.dim]`` on the CPU, rows in the order of ``texts``.
 
-    Each distinct text is encoded at most once, and not at all where ``store`` holds it; with a store, every
-    finished chunk is on disk before the next begins. Raises TeacherError where the teacher's answer cannot be used
-    (type, shape, dtype, device, a row that is not finite or all zeros) and OutputError where the store cannot be
-    written to.
+    Each distinct text is encoded at most once, and not at all where ``store`` holds it; see :func:`fill`. Raises
+    TeacherError where the teacher's answer cannot be used (type, shape, dtype, device, a row that is not finite or all
+    zeros), DataError for an empty text and OutputError where the store cannot be written to.
     """
+    rows, _ = embed_with_figures(texts, teacher, store)
+    return rows
+
+
+def embed_with_figures(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore | None) -> tuple[Tensor, Figures]:
+    """:func:`embed`, and what it took."""
+    if store is not None:
+        figures = fill(texts, teacher, store)
+        return store.get(texts), figures
+    started, before = time.perf_counter(), usage_of(teacher)
+    number = {text: i for i, text in enumerate(_distinct(texts))}
+    out = torch.empty(len(number), teacher.dim)
+    with EncodingProgress(len(number)) as progress:
+        for unit in units(list(number), _chars(teacher)):
+            out[[number[text] for text in unit]] = _encode(unit, teacher)
+            progress.advance(len(unit))
+    seconds = time.perf_counter() - started
+    figures = Figures(len(number), 0, len(number), seconds, usage_since(teacher, before))
+    log.info("embeddings ready", **figures.to_dict())
+    return out[[number[text] for text in texts]], figures
+
+
+def fill(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore, share: Share | None = None) -> Figures:
+    """Makes the store hold every text; with a ``share``, this process's part of them.
+
+    Every batch is on disk before the next begins, and each is claimed first: writers that fill one store at the same
+    time, whether or not they know of one another, share the work. Returns once all is there.
+    """
+    if (store.header.fingerprint, store.header.dim) != (teacher.fingerprint, teacher.dim):
+        raise ValueError("the embedding store was opened for another teacher")
+    started, before = time.perf_counter(), usage_of(teacher)
+    share = share or Share()
+    distinct = _distinct(texts)
+    # Shares are cut from all texts: what the store holds changes while the other processes start.
+    mine = [text for unit in units(distinct, _chars(teacher))[share.rank :: share.size] for text in unit]
+    missing = store.missing(mine)
+    encoded = _encode_missing(missing, teacher, store) if missing else 0
+    seconds = time.perf_counter() - started
+    figures = Figures(len(mine), len(mine) - len(missing), encoded, seconds, usage_since(teacher, before))
+    store.mark_used()
+    log.info("embeddings ready", **figures.to_dict())
+    return figures
+
+
+def _encode_missing(missing: list[str], teacher: Teacher, store: EmbeddingStore) -> int:
+    """How many texts were encoded here; the others came from other writers meanwhile."""
+    store.require_writable()
+    chars = _chars(teacher)
+    left = [text for unit in units(missing, chars) for text in unit]
+    encoded = 0
+    with store.writer() as writer, EncodingProgress(len(left)) as progress:
+        while left:
+            # A claim looks at some units only, so that it takes no longer for many texts.
+            window = [text for unit in cut(left[:WINDOW], chars)[:WINDOW_UNITS] for text in unit]
+            mine, elsewhere = store.claim(writer, window, lambda free: next(iter(cut(free, chars)), []))
+            if mine:
+                store.add(mine, _encode(mine, teacher))
+                writer.release()
+                encoded += len(mine)
+            elif len(elsewhere) == len(left):
+                time.sleep(POLL)
+            before = len(left)
+            put_off = set(elsewhere)
+            here = [text for text in store.missing(window) if text not in put_off]
+            left = here + left[len(window) :] + elsewhere
+            progress.advance(before - len(left))
+    store.compact()
+    return encoded
+
+
+def _distinct(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts must be a sequence of texts, not one text")
-    if store is None:
-        return _without_store(texts, teacher)
-    if (store.fingerprint, store.dim) != (teacher.fingerprint, teacher.dim):
-        raise ValueError("the embedding store was opened for another teacher")
-    started = time.perf_counter()
-    missing = store.missing(texts)
-    if missing:
-        store.require_writable()
-    for chunk, rows in _encode(missing, teacher):
-        store.add(chunk, rows)
-    _log(texts, missing, started)
-    return store.get(texts)
+    distinct = list(dict.fromkeys(texts))
+    if empty := [text for text in distinct if not text.strip()]:
+        raise DataError(f"text {texts.index(empty[0])} is empty ({empty[0]!r}): drop empty texts")
+    return distinct
 
 
-def _without_store(texts: Sequence[str], teacher: Teacher) -> Tensor:
-    started = time.perf_counter()
-    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    rows = [torch.empty(0, teacher.dim), *(rows for _, rows in _encode(list(number), teacher))]
-    _log(texts, list(number), started)
-    return torch.cat(rows)[[number[text] for text in texts]]
+def _chars(teacher: Teacher) -> int:
+    return int(getattr(teacher, "chars_per_call", CHARS_PER_CALL))
 
 
-def _encode(texts: list[str], teacher: Teacher) -> Iterator[tuple[list[str], Tensor]]:
-    for start in range(0, len(texts), CHUNK):
-        chunk = texts[start : start + CHUNK]
-        rows = teacher.encode(chunk)
-        _check(rows, chunk, teacher)
-        yield chunk, rows
-        log.debug("chunk encoded", done=start + len(chunk), of=len(texts))
+def _encode(texts: list[str], teacher: Teacher) -> Tensor:
+    rows = teacher.encode(texts)
+    _check(rows, texts, teacher)
+    return rows
 
 
 def _check(rows: Tensor, texts: list[str], teacher: Teacher) -> None:
@@ -74,9 +134,3 @@ def _check(rows: Tensor, texts: list[str], teacher: Teacher) -> None:
                 f"teacher {name}: the embedding of {texts[found[0]][:80]!r} {what} ({len(found)} such of "
                 f"{len(texts)}): drop the text or use another teacher"
             )
-
-
-def _log(texts: Sequence[str], missing: list[str], started: float) -> None:
-    seconds = time.perf_counter() - started
-    rate = {"texts_per_s": round(len(missing) / seconds, 1)} if missing else {}
-    log.info("embeddings ready", texts=len(texts), missing=len(missing), seconds=round(seconds, 2), **rate)

@@ -9,9 +9,10 @@ import torch
 from counting_teacher import CountingTeacher, rows_of
 from structlog.testing import capture_logs
 
-from core_engine.errors import OutputError, TeacherError
-from core_engine.teaching.embed import CHUNK, embed
-from core_engine.teaching.store import EmbeddingStore
+from core_engine.errors import DataError, OutputError, TeacherError
+from core_engine.store.store import EmbeddingStore
+from core_engine.teaching.embed import embed, embed_with_figures, fill
+from core_engine.teaching.units import Share, launched_share
 
 TEXTS = ["b", "a", "b", "c", "a"]
 
@@ -25,7 +26,7 @@ def test_rows_come_in_the_order_of_the_texts_and_each_text_is_encoded_once(tmp_p
     teacher = CountingTeacher()
     rows = embed(TEXTS, teacher, open_store(tmp_path) if with_store else None)
     assert torch.equal(rows, rows_of(TEXTS))
-    assert teacher.calls == [["b", "a", "c"]]
+    assert teacher.calls == [["a", "b", "c"]]
 
 
 @pytest.mark.parametrize("with_store", [True, False])
@@ -50,38 +51,95 @@ def test_only_what_is_missing_is_encoded(tmp_path: Path) -> None:
     assert teacher.calls == [["c", "d"]]
 
 
-def test_a_crash_loses_no_finished_chunk(tmp_path: Path) -> None:
-    class Dying(CountingTeacher):
+class Small(CountingTeacher):
+    """Takes two short texts at a time."""
+
+    chars_per_call = 32
+
+
+def test_a_crash_loses_no_finished_batch(tmp_path: Path) -> None:
+    class Dying(Small):
         def encode(self, texts: Sequence[str]) -> torch.Tensor:
-            if self.calls:
+            if len(self.calls) == 2:
                 raise KeyboardInterrupt
             return super().encode(texts)
 
-    texts = [f"text {i}" for i in range(CHUNK + 10)]
+    texts = [f"text {i}" for i in range(10)]
     with pytest.raises(KeyboardInterrupt):
         embed(texts, Dying(), open_store(tmp_path))
-    teacher = CountingTeacher()
+    teacher = Small()
     assert torch.equal(embed(texts, teacher, open_store(tmp_path)), rows_of(texts))
-    assert teacher.calls == [texts[CHUNK:]]
+    assert teacher.calls == [texts[4:6], texts[6:8], texts[8:]]
 
 
-def test_long_lists_are_encoded_in_chunks_without_a_store_too() -> None:
-    texts = [f"text {i}" for i in range(CHUNK + 10)]
-    teacher = CountingTeacher()
-    assert torch.equal(embed(texts, teacher, None), rows_of(texts))
-    assert teacher.calls == [texts[:CHUNK], texts[CHUNK:]]
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_teacher_says_how_much_it_takes_at_a_time(tmp_path: Path, with_store: bool) -> None:
+    texts = ["short", "x" * 100, "middle" * 5, "tiny"]
+    teacher = Small()
+    assert torch.equal(embed(texts, teacher, open_store(tmp_path) if with_store else None), rows_of(texts))
+    assert teacher.calls == [["x" * 100], ["middle" * 5], ["short", "tiny"]]
 
 
-def test_what_was_done_is_logged(tmp_path: Path) -> None:
+def test_segments_are_compacted_at_the_end(tmp_path: Path) -> None:
     store = open_store(tmp_path)
+    embed([f"text {i}" for i in range(10)], Small(), store)
+    assert len(list(store.folder.glob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_what_was_done_is_told(tmp_path: Path, with_store: bool) -> None:
+    class Frugal(CountingTeacher):
+        @property
+        def usage(self) -> dict[str, int]:
+            return {"tokens": 10 * sum(map(len, self.calls))}
+
+    teacher = Frugal()
+    embed(["z"], teacher, None)  # what it counted before does not count
+    store = open_store(tmp_path) if with_store else None
     with capture_logs() as logs:
-        embed(TEXTS, CountingTeacher(), store)
-        embed(TEXTS, CountingTeacher(), store)
-    cold, warm = [log for log in logs if log["event"] == "embeddings ready"]
-    assert (cold["texts"], cold["missing"], warm["texts"], warm["missing"]) == (5, 3, 5, 0)
-    assert cold["seconds"] >= 0
-    assert cold["texts_per_s"] > 0
-    assert "texts_per_s" not in warm
+        cold = embed_with_figures(TEXTS, teacher, store)[1]
+        warm = embed_with_figures([*TEXTS, "new"], teacher, store)[1]
+    assert (cold.texts, cold.hits, cold.misses, cold.usage) == (3, 0, 3, {"tokens": 30})
+    expected = (4, 3, 1, {"tokens": 10}) if with_store else (4, 0, 4, {"tokens": 40})
+    assert (warm.texts, warm.hits, warm.misses, warm.usage) == expected
+    assert [log for log in logs if log["event"] == "embeddings ready"] == [
+        {"event": "embeddings ready", "log_level": "info", **figures.to_dict()} for figures in (cold, warm)
+    ]
+    assert cold.seconds > 0
+    assert cold.to_dict()["texts_per_s"] == pytest.approx(3 / cold.seconds, rel=0.1)
+    both = cold + warm
+    assert (both.texts, both.hits, both.misses) == (7, expected[1], 3 + expected[2])
+    assert both.usage == {"tokens": 30 + expected[3]["tokens"]}
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+@pytest.mark.parametrize("with_store", [True, False])
+def test_an_empty_text_is_refused_before_anything_is_encoded(tmp_path: Path, text: str, with_store: bool) -> None:
+    teacher = CountingTeacher()
+    with pytest.raises(DataError, match="text 2 is empty"):
+        embed(["a", "b", text], teacher, open_store(tmp_path) if with_store else None)
+    assert teacher.calls == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_shares_of_the_work_are_disjoint_and_whole(tmp_path: Path, size: int) -> None:
+    texts = [f"text {'x' * (i % 5)} {i}" for i in range(23)]
+    teachers = [Small() for _ in range(size)]
+    for rank, teacher in enumerate(teachers):
+        fill(texts if rank % 2 else texts[::-1], teacher, open_store(tmp_path), Share(rank, size))
+    encoded = [text for teacher in teachers for call in teacher.calls for text in call]
+    assert sorted(encoded) == sorted(texts)
+    assert max(sum(map(len, t.calls)) for t in teachers) <= -(-12 // size) * 2
+    assert torch.equal(open_store(tmp_path).get(texts), rows_of(texts))
+
+
+def test_the_share_is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert launched_share() == Share(0, 1)
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert launched_share() == Share(3, 8)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +151,9 @@ def test_what_was_done_is_logged(tmp_path: Path) -> None:
         (torch.ones(3, 5), r"returned float32 \[3, 5\]"),
         (torch.ones(12), r"returned float32 \[12\]"),
         (torch.ones(3, 4, device="meta"), "on meta"),
-        (torch.tensor([[1.0] * 4, [1, 1, float("nan"), 1], [1.0] * 4]), r"of 'a' is not finite \(1 such of 3\)"),
+        (torch.tensor([[1.0] * 4, [1, 1, float("nan"), 1], [1.0] * 4]), r"of 'b' is not finite \(1 such of 3\)"),
         (torch.tensor([[1.0] * 4, [1.0] * 4, [1, 1, float("-inf"), 1]]), "of 'c' is not finite"),
-        (torch.tensor([[0.0] * 4, [1.0, -1, 0, 0], [0.0] * 4]), r"of 'b' is all zeros \(2 such of 3\)"),
+        (torch.tensor([[0.0] * 4, [1.0, -1, 0, 0], [0.0] * 4]), r"of 'a' is all zeros \(2 such of 3\)"),
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from structlog.testing import capture_logs
 
 from core_engine.errors import DataError, OutputError
-from core_engine.teaching.store import EmbeddingStore
+from core_engine.store.store import EmbeddingStore
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 
@@ -73,7 +73,9 @@ def test_teachers_do_not_see_each_others_rows(tmp_path: Path) -> None:
 
 def test_the_file_says_what_it_holds(tmp_path: Path) -> None:
     with safe_open(filled(tmp_path), framework="pt") as file:
-        assert file.metadata() == {"format": "1", "fingerprint": "teacher", "dim": "4"}
+        metadata = file.metadata()
+        assert int(metadata.pop("checksum")) > 0
+        assert metadata == {"format": "2", "fingerprint": "teacher", "dim": "4", "dtype": "float32", "teacher": "{}"}
         assert file.get_slice("keys").get_shape() == [3, 32]
         assert torch.equal(file.get_tensor("rows"), rows_of(["a", "b", "c"]))
 
@@ -153,8 +155,8 @@ def test_what_a_dead_writer_left_is_ignored(tmp_path: Path) -> None:
 
 def test_another_format_version_is_an_error(tmp_path: Path) -> None:
     path = filled(tmp_path)
-    rewrite(path, {}, format="2")
-    with pytest.raises(DataError, match="store format 2; this version of core-engine reads format 1") as error:
+    rewrite(path, {}, format="3")
+    with pytest.raises(DataError, match="store format 3; this version of core-engine reads format 2") as error:
         EmbeddingStore(tmp_path, "teacher", 4)
     assert str(path) in str(error.value)
     assert "CORE_ENGINE_CACHE" in str(error.value)

@@ -1,0 +1,49 @@
+"""The order in which texts are encoded, and how many at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from attrs import frozen
+
+#: Characters of text that a teacher without ``chars_per_call`` is handed at a time, which is what a crash can cost.
+CHARS_PER_CALL = 65_536
+#: What a text counts for at least: its special tokens, its row.
+_SHORTEST = 16
+
+
+@frozen
+class Share:
+    """Which part of the work is this process's: ``rank`` of ``size`` processes that were started together."""
+
+    rank: int = 0
+    size: int = 1
+
+
+def launched_share() -> Share:
+    """By the environment variables that ``torchrun`` sets; the whole where there are none."""
+    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def units(texts: Sequence[str], chars: int) -> list[list[str]]:
+    """Distinct texts in units of about ``chars`` characters, longest first.
+
+    Texts of like length pad one another little, and what is too long or does not fit in memory shows at once. The
+    order depends on the texts alone, so that processes that share a list agree on its units.
+    """
+    return cut(sorted(texts, key=lambda text: (-len(text), text)), chars)
+
+
+def cut(texts: Sequence[str], chars: int) -> list[list[str]]:
+    """Consecutive texts in units of at most ``chars`` characters; a text longer than that is a unit of its own."""
+    found: list[list[str]] = []
+    room = 0
+    for text in texts:
+        cost = max(len(text), _SHORTEST)
+        if cost > room:
+            found.append([])
+            room = chars
+        found[-1].append(text)
+        room -= cost
+    return found
