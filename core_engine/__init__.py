@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from core_engine.core.processor import EmbeddingProcessor
     from core_engine.data.pairs import Pairs
     from core_engine.data.prepare import Splits
+    from core_engine.recipe.slots import ComponentRef, Slot
     from core_engine.recipe.training import Train
     from core_engine.run.result import Result
     from core_engine.teaching.cache import cache_dir
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BackendChoice": "core_engine.assembly.backend",
+    "ComponentRef": "core_engine.recipe.slots",
+    "Slot": "core_engine.recipe.slots",
     "CellKernel": "core_engine.core.cell_kernel",
     "CellLoop": "core_engine.core.cell_loop",
     "EmbeddingProcessor": "core_engine.core.processor",
@@ -64,6 +67,7 @@ __all__ = [
     "CellKernel",
     "CellLoop",
     "Component",
+    "ComponentRef",
     "DataSource",
     "DataSourceContext",
     "EmbeddingProcessor",
@@ -84,6 +88,7 @@ __all__ = [
     "Result",
     "RolloutCase",
     "RunInfo",
+    "Slot",
     "Splits",
     "Teacher",
     "TeacherContext",

@@ -34,7 +34,9 @@ class Teacher(Protocol):
 
     A teacher may also have: ``chars_per_call`` (int), how many characters of text it wants to be handed at a time;
     ``usage``, a mapping of what it has counted since it was built, such as ``tokens``; ``description``, a mapping of a
-    few words for people, such as its model; and ``close()``, which frees what ``encode`` has loaded.
+    few words for people, such as its model; ``close()``, which frees what ``encode`` has loaded; and
+    ``stream(texts)``, an iterator of ``(numbers of texts, their rows)`` in any order, for one that computes elsewhere:
+    it is used in place of ``encode``, and what it gives is stored at once.
     """
 
     @property

@@ -58,19 +58,18 @@ def _readable(folder: Path, header: Header) -> list[Segment]:
 
 
 def _worth_merging(segments: list[Segment]) -> list[Segment]:
-    """The smallest ones, each as long as it is at most twice as large as all before it together.
+    """The smallest ones, up to the last that is at most twice as large as all before it together.
 
-    So a row is rewritten a number of times that grows with the logarithm of the store's size.
+    So a segment at least grows by half whenever it is rewritten, and those that stay are each more than twice as large
+    as all before: rewriting and the number of files grow with the logarithm of the store's size.
     """
-    chosen: list[Segment] = []
-    total = 0
-    for found in sorted(segments, key=lambda found: found.rows.nbytes):
-        size = found.rows.nbytes
-        if size >= LARGEST or (chosen and size > 2 * total):
-            break
-        chosen.append(found)
-        total += size
-    return chosen
+    ordered = sorted((one for one in segments if one.rows.nbytes < LARGEST), key=lambda one: one.rows.nbytes)
+    count = total = 0
+    for number, found in enumerate(ordered, start=1):
+        if found.rows.nbytes <= 2 * total:
+            count = number
+        total += found.rows.nbytes
+    return ordered[:count]
 
 
 def _batches(segments: list[Segment]) -> list[list[Segment]]:

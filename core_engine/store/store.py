@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import structlog
 import torch
 from torch import Tensor
@@ -76,15 +77,17 @@ class EmbeddingStore:
         return torch.tensor([self._index[key_of(text)] for text in texts], dtype=torch.int64)
 
     def gather(self, numbers: Tensor) -> Tensor:
-        """Rows by number (int64 ``[n]``): ``[n, dim]`` in the stored dtype; a copy."""
+        """Rows by number (int64 ``[n]``): ``[n, dim]`` in the stored dtype; a copy. IndexError for one there is not."""
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < self._end:
+            raise IndexError(f"row numbers go from 0 to {self._end - 1}")
         if len(self._rows) == 1:
-            return self._rows[0].index_select(0, numbers)
+            return _take(self._rows[0], numbers)
         out = torch.empty(len(numbers), self.header.dim, dtype=self.header.torch_dtype)
         starts = torch.tensor(self._starts)
         files, order = (torch.bucketize(numbers, starts, right=True) - 1).sort(stable=True)
         found, counts = files.unique_consecutive(return_counts=True)
         for file, positions in zip(found.tolist(), order.split(counts.tolist()), strict=True):
-            out[positions] = self._rows[file].index_select(0, numbers[positions] - starts[file])
+            out[positions] = _take(self._rows[file], numbers[positions] - starts[file])
         return out
 
     def get(self, texts: Sequence[str]) -> Tensor:
@@ -104,12 +107,13 @@ class EmbeddingStore:
         if not texts:
             return
         stored = rows.cpu().to(self.header.torch_dtype)
-        for useless in (~stored.isfinite().all(1), ~stored.any(1)):
-            if found := useless.nonzero().flatten().tolist():
-                raise TeacherError(
-                    f"the embedding of {texts[found[0]][:80]!r} does not fit {self.header.dtype} ({len(found)} such of "
-                    f"{len(texts)}): set store.dtype to bfloat16 or float32"
-                )
+        # In float64, in which no float32 row is too long or too short.
+        norms = torch.linalg.vector_norm(stored, dim=1, dtype=torch.float64)
+        if lost := (~(norms.isfinite() & (norms > 0))).nonzero().flatten().tolist():
+            raise TeacherError(
+                f"the embedding of {texts[lost[0]][:80]!r} does not fit {self.header.dtype} ({len(lost)} such of "
+                f"{len(texts)}): set store.dtype to bfloat16 or float32"
+            )
         path = segment.write(self.folder, self.header, [key_of(text) for text in texts], stored)
         self._open(path)
 
@@ -195,6 +199,14 @@ class EmbeddingStore:
         for row, key in enumerate(found.keys):
             self._index.setdefault(key, self._end + row)
         self._end += len(found.keys)
+
+
+def _take(rows: Tensor, numbers: Tensor) -> Tensor:
+    """``rows.index_select(0, numbers)``, which NumPy does by copying whole rows (bytes, since it has no bfloat16)."""
+    out = torch.empty(len(numbers), rows.shape[1], dtype=rows.dtype)
+    # The mode "raise" would fill a buffer first. The numbers are good.
+    np.take(rows.view(torch.uint8).numpy(), numbers.numpy(), axis=0, out=out.view(torch.uint8).numpy(), mode="clip")
+    return out
 
 
 def key_of(text: str) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import structlog
 import torch
@@ -20,8 +21,8 @@ log = structlog.get_logger("core_engine.teaching")
 
 #: Seconds between two looks at what another writer has in hand, when there is nothing else left to do.
 POLL = 0.2
-#: Units, and texts at most, among which a writer looks for its next one.
-WINDOW_UNITS, WINDOW = 8, 16_384
+#: Units among which a writer looks for its next one.
+WINDOW = 8
 
 
 def embed(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore | None) -> Tensor:
@@ -45,8 +46,9 @@ def embed_with_figures(texts: Sequence[str], teacher: Teacher, store: EmbeddingS
     out = torch.empty(len(number), teacher.dim)
     with EncodingProgress(len(number)) as progress:
         for unit in units(list(number), _chars(teacher)):
-            out[[number[text] for text in unit]] = _encode(unit, teacher)
-            progress.advance(len(unit))
+            for texts_done, rows in _encode(unit, teacher):
+                out[[number[text] for text in texts_done]] = rows
+                progress.advance(len(texts_done))
     seconds = time.perf_counter() - started
     figures = Figures(len(number), 0, len(number), seconds, usage_since(teacher, before))
     log.info("embeddings ready", **figures.to_dict())
@@ -84,19 +86,19 @@ def _encode_missing(missing: list[str], teacher: Teacher, store: EmbeddingStore)
     with store.writer() as writer, EncodingProgress(len(left)) as progress:
         while left:
             # A claim looks at some units only, so that it takes no longer for many texts.
-            window = [text for unit in cut(left[:WINDOW], chars)[:WINDOW_UNITS] for text in unit]
-            mine, elsewhere = store.claim(writer, window, lambda free: next(iter(cut(free, chars)), []))
-            if mine:
-                store.add(mine, _encode(mine, teacher))
-                writer.release()
-                encoded += len(mine)
-            elif len(elsewhere) == len(left):
+            window = [text for unit in islice(cut(left, chars), WINDOW) for text in unit]
+            mine, elsewhere = store.claim(writer, window, lambda free: next(cut(free, chars), []))
+            for texts, rows in _encode(mine, teacher):
+                store.add(texts, rows)
+                encoded += len(texts)
+                progress.advance(len(texts))
+            writer.release()
+            if len(elsewhere) == len(left):
                 time.sleep(POLL)
-            before = len(left)
             put_off = set(elsewhere)
             here = [text for text in store.missing(window) if text not in put_off]
+            progress.advance(len(window) - len(mine) - len(here) - len(elsewhere))  # what others have stored
             left = here + left[len(window) :] + elsewhere
-            progress.advance(before - len(left))
     store.compact()
     return encoded
 
@@ -114,10 +116,26 @@ def _chars(teacher: Teacher) -> int:
     return int(getattr(teacher, "chars_per_call", CHARS_PER_CALL))
 
 
-def _encode(texts: list[str], teacher: Teacher) -> Tensor:
-    rows = teacher.encode(texts)
-    _check(rows, texts, teacher)
-    return rows
+def _encode(texts: list[str], teacher: Teacher) -> Iterator[tuple[list[str], Tensor]]:
+    """Texts and their rows, as they are done."""
+    if not texts:
+        return
+    stream = getattr(teacher, "stream", None)
+    if stream is None:
+        rows = teacher.encode(texts)
+        _check(rows, texts, teacher)
+        yield texts, rows
+        return
+    left = set(range(len(texts)))
+    for numbers, rows in stream(texts):
+        if not left.issuperset(numbers) or len(set(numbers)) < len(numbers):
+            raise TeacherError(f"teacher {type(teacher).__name__}: stream() gave a text twice, or one there is not")
+        left.difference_update(numbers)
+        done = [texts[number] for number in numbers]
+        _check(rows, done, teacher)
+        yield done, rows
+    if left:
+        raise TeacherError(f"teacher {type(teacher).__name__}: stream() gave no row for {texts[min(left)][:80]!r}")
 
 
 def _check(rows: Tensor, texts: list[str], teacher: Teacher) -> None:
@@ -128,7 +146,8 @@ def _check(rows: Tensor, texts: list[str], teacher: Teacher) -> None:
     got = f"{str(rows.dtype).removeprefix('torch.')} {list(rows.shape)} on {rows.device}"
     if got != expected:
         raise TeacherError(f"teacher {name}: encode() returned {got}; expected {expected}")
-    for useless, what in ((~rows.isfinite().all(1), "is not finite"), (~rows.any(1), "is all zeros")):
+    norms = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)  # in which no float32 row is too long or short
+    for useless, what in ((~norms.isfinite(), "is not finite"), (norms == 0, "is all zeros")):
         if found := useless.nonzero().flatten().tolist():
             raise TeacherError(
                 f"teacher {name}: the embedding of {texts[found[0]][:80]!r} {what} ({len(found)} such of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -32,18 +32,19 @@ def units(texts: Sequence[str], chars: int) -> list[list[str]]:
     Texts of like length pad one another little, and what is too long or does not fit in memory shows at once. The
     order depends on the texts alone, so that processes that share a list agree on its units.
     """
-    return cut(sorted(texts, key=lambda text: (-len(text), text)), chars)
+    return list(cut(sorted(texts, key=lambda text: (-len(text), text)), chars))
 
 
-def cut(texts: Sequence[str], chars: int) -> list[list[str]]:
+def cut(texts: Iterable[str], chars: int) -> Iterator[list[str]]:
     """Consecutive texts in units of at most ``chars`` characters; a text longer than that is a unit of its own."""
-    found: list[list[str]] = []
-    room = 0
+    unit: list[str] = []
+    room = chars
     for text in texts:
         cost = max(len(text), _SHORTEST)
-        if cost > room:
-            found.append([])
-            room = chars
-        found[-1].append(text)
+        if unit and cost > room:
+            yield unit
+            unit, room = [], chars
+        unit.append(text)
         room -= cost
-    return found
+    if unit:
+        yield unit

@@ -65,6 +65,12 @@ def test_a_large_segment_is_not_rewritten_for_a_small_one(tmp_path: Path) -> Non
     assert EmbeddingStore(tmp_path, "teacher", 4).missing(texts) == []
 
 
+def test_a_short_last_segment_does_not_keep_the_others_apart(tmp_path: Path) -> None:
+    add(tmp_path, 4, 4, 4, 1)
+    EmbeddingStore(tmp_path, "teacher", 4).compact()
+    assert len(segments(tmp_path)) == 1
+
+
 def test_many_runs_leave_few_files_and_rewrite_a_row_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = 0
     write = segment.write

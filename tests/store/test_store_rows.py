@@ -94,3 +94,15 @@ def test_use_is_noted_and_a_store_that_cannot_note_it_is_fine(tmp_path: Path) ->
     store.add(["a"], rows_of(["a"]))
     store.mark_used()
     assert (store.folder / USED).is_file()
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+@pytest.mark.parametrize("number", [-1, 4])
+def test_a_row_number_that_there_is_not(tmp_path: Path, segments: int, number: int) -> None:
+    store = EmbeddingStore(tmp_path, "teacher", 4)
+    for start in range(0, 4, 4 // segments):
+        texts = texts_of(start, 4 // segments)
+        store.add(texts, rows_of(texts))
+    with pytest.raises(IndexError, match="from 0 to 3"):
+        store.gather(torch.tensor([0, number]))
+    assert store.gather(torch.tensor([], dtype=torch.int64)).shape == (0, 4)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +186,38 @@ def test_a_store_of_another_teacher_is_refused(tmp_path: Path) -> None:
 def test_one_text_in_place_of_a_list_is_refused() -> None:
     with pytest.raises(TypeError, match="sequence of texts"):
         embed("a text", CountingTeacher(), None)
+
+
+class Streaming(CountingTeacher):
+    """Gives rows back in pieces, the last texts first."""
+
+    answers: Sequence[Sequence[int]] = ([3, 2], [0], [1])
+
+    def stream(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+        for numbers in self.answers:
+            yield numbers, rows_of([texts[number] for number in numbers])
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_teacher_may_give_rows_as_they_are_done(tmp_path: Path, with_store: bool) -> None:
+    texts = ["a", "bb", "ccc", "dddd"]
+    teacher = Streaming()
+    assert torch.equal(embed(texts, teacher, open_store(tmp_path) if with_store else None), rows_of(texts))
+    assert teacher.calls == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [(([0], [1, 2]), "no row for 'a'"), (([0, 0],), "a text twice"), (([0], [0]), "a text twice"), (([4],), "not")],
+)
+def test_a_stream_that_is_wrong_is_an_error_and_what_came_before_is_kept(
+    tmp_path: Path, answers: Sequence[Sequence[int]], told: str
+) -> None:
+    class Wrong(Streaming):
+        def stream(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+            for numbers in answers:
+                yield numbers, rows_of([texts[number % 4] for number in numbers])
+
+    with pytest.raises(TeacherError, match=told):
+        embed(["a", "bb", "ccc", "dddd"], Wrong(), open_store(tmp_path))
+    assert open_store(tmp_path).missing(["dddd"]) == ([] if answers[0] == [0] else ["dddd"])
