@@ -5,24 +5,28 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 #: A sample counts if this process's threads waited for a core during at most this share of it.
 _MOST_WAITING = 0.02
 _TRIES = 8
 
+Name = TypeVar("Name", bound=Hashable)
 
-def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+
+def interleaved(tasks: Mapping[Name, Callable[[], object]], rounds: int, tries: int = _TRIES) -> dict[Name, float]:
     """Median seconds of each task. They run in turns, forwards and backwards, after one warm-up each, so that a machine
-    whose speed drifts slows all alike; a sample that another process took the cores from is taken again.
+    whose speed drifts slows all alike. A sample that another process took the cores from is taken again, ``tries`` times
+    in all (1 for tasks with more threads than cores, which take them from themselves).
     """
     for task in tasks.values():
         task()
-    samples: dict[str, list[float]] = {name: [] for name in tasks}
+    samples: dict[Name, list[float]] = {name: [] for name in tasks}
     for number in range(rounds):
         for name in list(tasks) if number % 2 else reversed(tasks):
-            for left in reversed(range(_TRIES)):
+            for left in reversed(range(tries)):
                 waited, start = _seconds_waited(), time.perf_counter()
                 tasks[name]()
                 seconds = time.perf_counter() - start

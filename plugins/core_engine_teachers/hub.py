@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -15,22 +16,33 @@ log = structlog.get_logger("core_engine.teachers")
 TIMEOUT = 10.0
 
 
-def cached(model: str, revision: str | None) -> Path | None:
-    """The complete snapshot of ``model`` in the hub's local cache, or None. Touches no network."""
+def cached(
+    model: str,
+    revision: str | None,
+    entry: str = model_folder.CONFIG,
+    problem: Callable[[Path], str | None] = model_folder.problem,
+) -> Path | None:
+    """The complete snapshot of ``model`` in the hub's local cache, or None. Touches no network.
+
+    ``entry``: a file at its root. ``problem``: what a folder lacks to be complete, None where nothing.
+    """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(model, model_folder.CONFIG, revision=revision)
+        found = try_to_load_from_cache(model, entry, revision=revision)
     except HFValidationError:
         return None  # not a hub id: download() says so
-    if not isinstance(config, str) or model_folder.problem(Path(config).parent):
+    if not isinstance(found, str) or problem(Path(found).parent):
         return None
-    return Path(config).parent
+    return Path(found).parent
 
 
-def download(model: str, revision: str | None, remote_code: bool) -> Path:
-    """The model's folder in the hub's cache, after fetching what is missing. Raises TeacherError."""
+def download(model: str, revision: str | None, remote_code: bool, extra: Sequence[str] = ()) -> Path:
+    """The model's folder in the hub's cache, after fetching what is missing. Raises TeacherError.
+
+    ``extra``: patterns of files that are needed besides those that every model has.
+    """
     from huggingface_hub import errors, snapshot_download
 
     from core_engine_teachers.quiet import quiet
@@ -42,7 +54,7 @@ def download(model: str, revision: str | None, remote_code: bool) -> Path:
         with quiet():
             _require_safetensors(model, revision)
             log.info("downloading model", model=model, revision=revision)
-            folder = snapshot_download(model, revision=revision, allow_patterns=_patterns(remote_code))
+            folder = snapshot_download(model, revision=revision, allow_patterns=[*_patterns(remote_code), *extra])
     except errors.HFValidationError as error:
         raise TeacherError(f"{here}, and not a hub id either: write 'owner/name', or {folder_hint}") from error
     except errors.GatedRepoError as error:

@@ -1,15 +1,19 @@
-"""The component ``hf``: any encoder that transformers can load."""
+"""The component ``hf``: any encoder that transformers can load. The presets of one family derive from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import attrs
 from attrs import field, frozen
 from attrs.validators import min_len
 
 from core_engine import FolderOrName, TeacherContext
-from core_engine_teachers import hub, model_folder
+from core_engine.errors import TeacherError
+from core_engine_teachers import families, hub, model_folder
+from core_engine_teachers.large import missing_libraries
 from core_engine_teachers.options import EncoderOptions
 
 if TYPE_CHECKING:
@@ -26,17 +30,22 @@ class HuggingFace(EncoderOptions):
     A model in the hub's local cache is used as it stands there; only one that is not there is downloaded.
     """
 
+    #: The component's name where it takes models of certain families only (see families.py).
+    preset: ClassVar[str | None] = None
+    #: Without ``max_length``, tokens per text are no more than this, whatever the model could take.
+    longest: ClassVar[int | None] = None
+
     model: Annotated[str, FolderOrName()] = field(validator=min_len(1))
     revision: str | None = None
 
     def check(self) -> Iterator[tuple[str, str]]:
         folder = model_folder.as_folder(self.model)
-        if folder is None:
-            return
-        if problem := model_folder.problem(folder):
-            yield "model", problem
-        if self.revision is not None:
-            yield "revision", f"{self.model} is a folder, which has no revisions: drop the option"
+        if folder is not None:
+            if problem := model_folder.problem(folder) or families.problem(self.preset, folder, self.model):
+                yield "model", problem
+            if self.revision is not None:
+                yield "revision", f"{self.model} is a folder, which has no revisions: drop the option"
+        yield from missing_libraries(self)
 
     def embedding_dim(self) -> int | None:
         folder = model_folder.as_folder(self.model) or hub.cached(self.model, self.revision)
@@ -48,4 +57,13 @@ class HuggingFace(EncoderOptions):
         from core_engine_teachers.encoder import Encoder
         from core_engine_teachers.locate import locate
 
-        return Encoder(locate(self.model, self.revision, self.trust_remote_code), self, context.device)
+        located = locate(self.model, self.revision, self.trust_remote_code)
+        if problem := families.problem(self.preset, located.path, self.model):
+            raise TeacherError(problem)
+        return Encoder(located, self._limited(located.path), context.device)
+
+    def _limited(self, folder: Path) -> EncoderOptions:
+        """With ``max_length`` no more than ``longest``, unless it is given."""
+        if self.max_length is not None or self.longest is None:
+            return self
+        return attrs.evolve(self, max_length=model_folder.resolve_max_length(folder, None, self.longest))

@@ -13,28 +13,40 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 
 from core_engine.errors import TeacherError
 from core_engine_teachers import model_folder
+from core_engine_teachers.devices import computes_on_cpu, has_fast_bfloat16, is_out_of_memory
+from core_engine_teachers.forward import TorchForward
+from core_engine_teachers.large import INSTALL, missing_libraries
+from core_engine_teachers.left_padding import require_left_padding
 from core_engine_teachers.options import EncoderOptions
 
 log = structlog.get_logger("core_engine.teachers")
 
 
-def load_tokenizer(folder: Path, options: EncoderOptions, max_length: int) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path, options: EncoderOptions) -> PreTrainedTokenizerBase:
     """The folder's tokenizer."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **_source(options))
+        return AutoTokenizer.from_pretrained(folder, **_source(options))
     except Exception as error:  # transformers raises whatever the tokenizer's own code does
         raise _cannot_load(folder, "tokenizer", error) from error
-    special = tokenizer.num_special_tokens_to_add()
-    if max_length <= special:
-        raise TeacherError(
-            f"{folder}: max_length {max_length} leaves no room beside {special} special tokens: raise it"
-        )
-    return tokenizer
+
+
+def load_forward(folder: Path, options: EncoderOptions, max_length: int, device: str) -> TorchForward:
+    """The folder's model, ready to compute with the layers and the padding that ``options`` ask for."""
+    forward = TorchForward(load_model(folder, options, max_length, device), folder, options.layers, options.padding)
+    if options.padding == "left":
+        require_left_padding(forward, folder, max_length)
+    return forward
 
 
 def load_model(folder: Path, options: EncoderOptions, max_length: int, device: str) -> PreTrainedModel:
-    """The folder's model without head, in evaluation mode, on ``device``, with every weight from its files."""
+    """The folder's model without head, in evaluation mode, on ``device``, with every weight from its files.
+
+    ``options.dtype`` is resolved, not ``auto``.
+    """
+    for option, problem in missing_libraries(options):
+        raise TeacherError(f"{folder}: {option}: {problem}")
     _check_files(folder)
+    _tell_slow_precision(options, device)
     try:
         model, report = AutoModel.from_pretrained(
             folder,
@@ -42,10 +54,16 @@ def load_model(folder: Path, options: EncoderOptions, max_length: int, device: s
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are named, with the missing ones, by _check_weights
+            **_placement(options, device),
             **_source(options),
         )
-        model.to(device)
+        if options.device_map is None and options.quantization is None:
+            model.to(device)
     except Exception as error:  # transformers raises whatever the model's own code does
+        if is_out_of_memory(error):
+            raise _does_not_fit(folder, device) from error
+        if options.quantization is not None:
+            raise _cannot_quantize(folder, options.quantization, device, error) from error
         raise _cannot_load(folder, "model", error) from error
     _check_weights(folder, model, report)
     if model.config.is_encoder_decoder:
@@ -54,6 +72,25 @@ def load_model(folder: Path, options: EncoderOptions, max_length: int, device: s
     model.config.use_cache = False  # no text is continued, so keys and values need not be kept
     frozen: PreTrainedModel = model.eval().requires_grad_(False)
     return frozen
+
+
+def _placement(options: EncoderOptions, device: str) -> dict[str, Any]:
+    """Where the weights go while they are loaded, and in what form."""
+    if options.quantization is None:
+        return {} if options.device_map is None else {"device_map": options.device_map}
+    from transformers import BitsAndBytesConfig
+
+    eight = options.quantization == "8bit"
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=getattr(torch, options.dtype)
+    )
+    # Quantised weights cannot be moved afterwards.
+    return {"quantization_config": config, "device_map": options.device_map or {"": device}}
+
+
+def _tell_slow_precision(options: EncoderOptions, device: str) -> None:
+    if options.dtype == "bfloat16" and computes_on_cpu(device, options) and not has_fast_bfloat16():
+        log.warning("this processor has no bfloat16 instructions: dtype: float32 would be faster")
 
 
 def _source(options: EncoderOptions) -> dict[str, Any]:
@@ -70,6 +107,20 @@ def _cannot_load(folder: Path, what: str, error: Exception) -> TeacherError:
     return TeacherError(
         f"{folder}: the {what} cannot be loaded ({type(error).__name__}: {error}). Copy or download it again; if it is "
         f"newer than your transformers, upgrade that"
+    )
+
+
+def _does_not_fit(folder: Path, device: str) -> TeacherError:
+    return TeacherError(
+        f"{folder}: the model does not fit in the memory of {device}: set dtype: bfloat16, quantization: 8bit or 4bit, "
+        f"or device_map: auto"
+    )
+
+
+def _cannot_quantize(folder: Path, quantization: str, device: str, error: Exception) -> TeacherError:
+    return TeacherError(
+        f"{folder}: the model cannot be loaded with quantization: {quantization} on {device} ({type(error).__name__}: "
+        f"{error}). Use a GPU that bitsandbytes supports with a current {INSTALL}, or drop the option"
     )
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from core_engine.errors import TeacherError
 from core_engine_teachers import hub, model_folder
-from core_engine_teachers.fingerprint import file_digest
+from core_engine_teachers.digests import file_digest
 
 log = structlog.get_logger("core_engine.teachers")
 

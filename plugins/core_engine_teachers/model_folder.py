@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from core_engine.errors import TeacherError
+from core_engine_teachers.options import Dtype, Precision
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -30,7 +31,7 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
 )
 #: Tokenizers without a limit of their own state one of about 1e30, and some configs a million or more.
-_UNLIMITED = 1_000_000
+UNLIMITED = 1_000_000
 #: ``model_type`` of RoBERTa and its kin, whose first position is pad_token_id + 1: those before it are never used.
 _POSITIONS_AFTER_PADDING = frozenset(
     {
@@ -103,8 +104,41 @@ def hidden_size(folder: Path) -> int | None:
     return _first_int(_read_object(folder / CONFIG), "hidden_size", "dim", "n_embd", "d_model")
 
 
-def resolve_max_length(folder: Path, asked: int | None) -> int:
-    """Tokens per text: what was asked for, else the model's own limit. Raises TeacherError where that cannot be."""
+def hidden_states(folder: Path) -> int | None:
+    """How many hidden states the model has by its config.json, the embedding layer included."""
+    layers = _first_int(_read_object(folder / CONFIG), "num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    return None if layers is None else layers + 1
+
+
+def model_type(folder: Path) -> str | None:
+    """The family of the model by its config.json, such as ``bert``."""
+    stated = _read_object(folder / CONFIG).get("model_type")
+    return stated if isinstance(stated, str) else None
+
+
+def resolve_dtype(folder: Path, asked: Dtype) -> Precision:
+    """The precision asked for; for ``auto`` the one that config.json states, float32 where it states none.
+
+    Raises TeacherError where that is none that an encoder computes in.
+    """
+    if asked != "auto":
+        return asked
+    config = _read_object(folder / CONFIG)
+    stated = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
+    for precision in get_args(Precision):
+        if precision == stated:
+            return cast(Precision, precision)
+    raise TeacherError(
+        f"{folder / CONFIG}: states dtype {stated}, which 'dtype: auto' cannot follow: set dtype to "
+        f"{', '.join(get_args(Precision))}"
+    )
+
+
+def resolve_max_length(folder: Path, asked: int | None, longest: int = UNLIMITED) -> int:
+    """Tokens per text: what was asked for, else the model's own limit, and ``longest`` at most.
+
+    Raises TeacherError where that cannot be.
+    """
     positions = _usable_positions(_read_object(folder / CONFIG))
     if asked is not None:
         if positions is not None and asked > positions:
@@ -115,8 +149,8 @@ def resolve_max_length(folder: Path, asked: int | None) -> int:
         return asked
     settings = folder / "tokenizer_config.json"
     stated = _first_int(_read_object(settings), "model_max_length") if settings.is_file() else None
-    limit = min(value for value in (positions, stated, _UNLIMITED) if value is not None)
-    if limit >= _UNLIMITED:
+    limit = min(value for value in (positions, stated, longest) if value is not None)
+    if limit >= UNLIMITED:
         raise TeacherError(f"{folder}: neither model nor tokenizer states a usable limit of tokens: set max_length")
     return limit
 

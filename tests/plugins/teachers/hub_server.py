@@ -38,23 +38,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif rest and rest[1] not in {"main", COMMIT}:
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
         elif api and rest[:1] in ([], ["revision"]):
-            files = [{"rfilename": file.name} for file in sorted(self.models[name].iterdir())]
+            files = [{"rfilename": path} for path in _files(self.models[name])]
             self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {}, body)
         elif api and rest[:1] == ["tree"]:
             tree = [
                 {
                     "type": "file",
-                    "path": file.name,
+                    "path": path,
                     "size": file.stat().st_size,
                     "oid": hashlib.sha1(file.read_bytes()).hexdigest(),
                 }
-                for file in sorted(self.models[name].iterdir())
+                for path, file in _files(self.models[name]).items()
             ]
             self._send(200, json.dumps(tree).encode(), {}, body)
         elif rest[:1] == ["resolve"] and "gated" in name:
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body)
-        elif rest[:1] == ["resolve"] and (self.models[name] / rest[2]).is_file():
-            content = (self.models[name] / rest[2]).read_bytes()
+        elif rest[:1] == ["resolve"] and "/".join(rest[2:]) in _files(self.models[name]):
+            content = _files(self.models[name])["/".join(rest[2:])].read_bytes()
             self._send(
                 200, content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}, body
             )
@@ -68,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.wfile.write(content)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 @contextmanager

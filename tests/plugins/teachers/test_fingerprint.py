@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from core_engine_teachers import HuggingFace
+from core_engine_teachers.encoder import Encoder
+from core_engine_teachers.locate import Located
+from core_engine_teachers.options import EncoderOptions
 from safetensors.torch import load_file, save_file
 
 from core_engine import TeacherContext
@@ -37,6 +40,14 @@ def test_it_is_the_same_in_another_process(tiny_model: Callable[[str], Path]) ->
     [
         {"pooling": "cls"},
         {"pooling": "last"},
+        {"pooling": "weighted_mean"},
+        {"layer": 1},
+        {"layer": [1, 2]},
+        {"prompt": "query: "},
+        {"special_tokens": False},
+        {"too_long": "cut"},
+        {"quantization": "8bit"},
+        {"quantization": "4bit"},
         {"max_length": 12},
         {"dtype": "bfloat16"},
         {"dtype": "float16"},
@@ -53,7 +64,16 @@ def test_it_changes_with_every_option_that_changes_embeddings(
 
 def test_it_does_not_change_with_what_embeddings_do_not_depend_on(tiny_model: Callable[[str], Path]) -> None:
     folder = tiny_model("bert")
-    assert fingerprint(folder, batch_tokens=7) == fingerprint(folder)
+    for option in (
+        {"batch_tokens": 7},
+        {"padding": "left"},
+        {"device_map": "auto"},
+        {"dtype": "auto"},
+        {"layer": [-1]},
+    ):
+        assert fingerprint(folder, **option) == fingerprint(folder), option
+    elsewhere = HuggingFace(model=str(folder)).build(TeacherContext(device="cuda:0"))
+    assert elsewhere.fingerprint == fingerprint(folder)
     assert fingerprint(folder, max_length=24) == fingerprint(folder)  # the model's own limit, spelt out
 
 
@@ -85,3 +105,13 @@ def test_it_changes_with_the_code_that_comes_with_the_model(bert: Path) -> None:
     (bert / "modeling_own.py").write_text("A = 22\n")
     assert fingerprint(bert, trust_remote_code=True) != trusted
     assert fingerprint(bert) == plain
+
+
+def test_it_changes_with_what_a_caller_adds(tiny_model: Callable[[str], Path]) -> None:
+    located, options = Located(tiny_model("bert"), "bert", "folder"), EncoderOptions()
+    plain, one, two = (
+        Encoder(located, options, "cpu", identity=identity).fingerprint
+        for identity in (None, {"head": "a"}, {"head": "b"})
+    )
+    assert len({plain, one, two}) == 3
+    assert plain == fingerprint(tiny_model("bert"))

@@ -17,7 +17,7 @@ import sys, structlog
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 from core_engine import TeacherContext
 from core_engine_teachers import HuggingFace
-teacher = HuggingFace(model=sys.argv[1], max_length=8).build(TeacherContext(device="cpu"))
+teacher = HuggingFace(model=sys.argv[1], max_length=8, too_long="cut").build(TeacherContext(device="cpu"))
 teacher.encode(["two dogs", "dogs " * 5000])
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -224,9 +225,29 @@ def test_embeddings_that_are_not_finite_name_the_text(bert: Path) -> None:
         encode(bert, ["two dogs", "two cats", "the hotel"])
 
 
-def test_a_text_without_tokens(tiny_model: Callable[[str], Path]) -> None:
-    with expect("text '  ' has no tokens (1 such)"):
-        encode(tiny_model("gpt2"), ["dogs", "  "])
+@pytest.mark.parametrize("empty", ["", "  ", "\n\t"])
+def test_an_empty_text(bert: Path, empty: str) -> None:
+    with expect("2 of 4 texts are empty, the first at position 1"):
+        encode(bert, ["dogs", empty, "cats", empty])
+
+
+def test_a_text_without_tokens(tiny_model: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model("gpt2"), tmp_path / "gpt2"))
+    edit_json(folder / "tokenizer.json", normalizer={"type": "Replace", "pattern": {"String": "-"}, "content": ""})
+    with expect("text '--' has no tokens (1 such)"):
+        encode(folder, ["dogs", "--"])
+
+
+def test_an_embedding_without_direction_names_the_text(bert: Path) -> None:
+    edit_weights(bert, lambda weights: [weights[f"embeddings.LayerNorm.{name}"].zero_() for name in ("weight", "bias")])
+    with expect("embedding of 'dogs' is all zeros (2 such of 2)"):
+        encode(bert, layer=0)
+
+
+def test_a_prompt_without_room_for_text(bert: Path) -> None:
+    with expect(bert, "max_length 5", "no room for text beside the prompt's 3 tokens and 2 special tokens"):
+        encode(bert, max_length=5, prompt="where is my ")
+    encode(bert, max_length=6, prompt="where is my ")
 
 
 def test_a_text_that_is_not_unicode(bert: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers as t
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 WORDS = "where can i park my car near the hotel and is breakfast included for two dogs or cats at night"
 TEXTS = [
@@ -19,8 +20,9 @@ TEXTS = [
     "where is my car at night and where is the cat",
     "dogs",
 ]
-FAMILIES = ["bert", "roberta", "distilbert", "gpt2", "llama", "mistral"]
-CAUSAL = {"gpt2", "llama", "mistral"}
+FAMILIES = ["bert", "roberta", "distilbert", "gpt2", "llama", "mistral", "qwen2"]
+CAUSAL = {"gpt2", "llama", "mistral", "qwen2"}
+QWEN_TOKENS = 200
 POSITIONS = 24  # longest text that the models take, special tokens included
 
 
@@ -31,8 +33,12 @@ def save_model(family: str, folder: Path) -> None:
         for parameter in model.parameters():  # far from the near-zero start, so that no detail is lost
             parameter.data.normal_(0, 0.3)
     model.save_pretrained(folder)
-    # The causal ones leave the limit to config.json; RoBERTa's tokenizer has to state it, as published ones do.
-    save_tokenizer(folder, causal=family in CAUSAL, **({} if family in CAUSAL else {"model_max_length": POSITIONS}))
+    if family == "qwen2":  # transformers takes no other kind of tokenizer for it
+        save_qwen_tokenizer(folder)
+    elif family in CAUSAL:  # leaves the limit to config.json
+        save_tokenizer(folder, causal=True)
+    else:  # RoBERTa's tokenizer has to state it, as published ones do
+        save_tokenizer(folder, causal=False, model_max_length=POSITIONS)
 
 
 def save_tokenizer(folder: Path, causal: bool, **settings: Any) -> None:
@@ -48,6 +54,17 @@ def save_tokenizer(folder: Path, causal: bool, **settings: Any) -> None:
         )
         special |= {"pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"}
     t.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special, **settings).save_pretrained(folder)
+
+
+def save_qwen_tokenizer(folder: Path) -> None:
+    """Byte pairs, enough of them that each word, and each with the space before it, is one token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = WORDS.split()
+    tokenizer.train_from_iterator([*words, *(f" {w}" for w in words)], trainers.BpeTrainer(vocab_size=QWEN_TOKENS))
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [tuple(pair) for pair in model["merges"]]
+    t.Qwen2Tokenizer(vocab=model["vocab"], merges=merges).save_pretrained(folder)
 
 
 def _build(family: str) -> Any:
@@ -72,4 +89,7 @@ def _build(family: str) -> Any:
             return t.LlamaForCausalLM(t.LlamaConfig(**size, num_key_value_heads=2, max_position_embeddings=POSITIONS))
         case "mistral":
             return t.MistralModel(t.MistralConfig(**size, num_key_value_heads=2, max_position_embeddings=POSITIONS))
+        case "qwen2":
+            own = {"vocab_size": QWEN_TOKENS, "num_key_value_heads": 2, "max_position_embeddings": POSITIONS}
+            return t.Qwen2Model(t.Qwen2Config(**size | own))
     raise AssertionError(family)

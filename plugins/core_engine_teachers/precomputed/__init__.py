@@ -1,0 +1,1 @@
+"""The component ``precomputed``: embeddings that another program made."""

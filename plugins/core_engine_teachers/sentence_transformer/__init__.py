@@ -1,0 +1,1 @@
+"""The component ``sentence_transformer``: models saved by Sentence Transformers, read without that library."""
