@@ -18,8 +18,8 @@ Name = TypeVar("Name", bound=Hashable)
 
 def interleaved(tasks: Mapping[Name, Callable[[], object]], rounds: int, tries: int = _TRIES) -> dict[Name, float]:
     """Median seconds of each task. They run in turns, forwards and backwards, after one warm-up each, so that a machine
-    whose speed drifts slows all alike. A sample that another process took the cores from is taken again, ``tries`` times
-    in all (1 for tasks with more threads than cores, which take them from themselves).
+    whose speed drifts slows all alike. A sample that another process took the cores from is taken again, so many
+    ``tries`` in all (1 for tasks with more threads than cores, which take them from themselves).
     """
     for task in tasks.values():
         task()
