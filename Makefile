@@ -8,13 +8,18 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# What the quickstart needs; what tests and lint need comes on top, and is several times as much.
+$(VENV)/.usable: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[quickstart]'
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.usable
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-quickstart: install
+quickstart: $(VENV)/.usable
 	$(BIN)/core-engine run configs/quickstart.yaml
 
 test: install

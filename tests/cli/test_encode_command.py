@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors import safe_open
+
+from core_engine.cli.main import main
 
 RECIPE = """
 teachers: {tiny: {type: counted, path: TOLD}}
@@ -32,6 +35,7 @@ output: runs
 PLUGIN = '''
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
@@ -103,6 +107,26 @@ def core_engine(setting: Path, *arguments: str, code: int = 0) -> subprocess.Com
     return done
 
 
+Here = Callable[..., str]
+
+
+@pytest.fixture
+def here(setting: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command in this process, which starts in no time: what it prints on stdout, or on stderr where it fails."""
+    monkeypatch.chdir(setting)
+    monkeypatch.syspath_prepend(setting)
+    monkeypatch.setenv("CORE_ENGINE_CACHE", str(setting / "cache"))
+    sys.modules.pop("counted_plugin", None)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert main(arguments) == code
+        printed = capsys.readouterr()
+        return printed.err if code else printed.out
+
+    return run
+
+
 def told(setting: Path) -> list[str]:
     return (setting / "told").read_text().splitlines()
 
@@ -130,29 +154,29 @@ def test_encode_fills_the_store_and_a_run_needs_the_teacher_no_more(setting: Pat
     assert len(told(setting)) == 600
 
 
-def test_a_store_is_listed_verified_exported_and_pruned(setting: Path) -> None:
-    core_engine(setting, "encode", "recipe.yaml")
-    listed = core_engine(setting, "store", "ls").stdout
+def test_a_store_is_listed_verified_exported_and_pruned(setting: Path, here: Here) -> None:
+    here("encode", "recipe.yaml")
+    listed = here("store", "ls")
     assert "600 rows" in listed
     assert "counted, 16 x float16, 1 files" in listed
-    [store] = json.loads(core_engine(setting, "store", "ls", "--json").stdout)["stores"]
+    [store] = json.loads(here("store", "ls", "--json"))["stores"]
     assert (store["rows"], store["dim"], store["dtype"]) == (600, 16, "float16")
 
-    verified = json.loads(core_engine(setting, "store", "verify", "recipe.yaml", "--sample", "20", "--json").stdout)
+    verified = json.loads(here("store", "verify", "recipe.yaml", "--sample", "20", "--json"))
     assert (verified["texts"], verified["stored"], verified["compared"]) == (600, 600, 20)
     assert 0.99999 < verified["worst_cosine"] < 1
-    assert "worst cosine of 64 texts" in core_engine(setting, "store", "verify", "recipe.yaml").stdout
+    assert "worst cosine of 64 texts" in here("store", "verify", "recipe.yaml")
 
-    core_engine(setting, "store", "export", "recipe.yaml", "--output", "out.npy")
+    here("store", "export", "recipe.yaml", "--output", "out.npy")
     rows = np.load(setting / "out.npy")
     texts = [json.loads(line)["text"] for line in (setting / "out.jsonl").read_text().splitlines()]
     assert (rows.shape, rows.dtype, len(texts)) == ((600, 16), np.float32, 600)
 
     name = Path(store["folder"]).name
-    assert "would remove" in core_engine(setting, "store", "prune", "--store", name, "--dry-run").stdout
+    assert "would remove" in here("store", "prune", "--store", name, "--dry-run")
     assert only_segment(setting).exists()
-    core_engine(setting, "store", "prune", "--store", name)
-    assert json.loads(core_engine(setting, "store", "ls", "--json").stdout)["stores"] == []
+    here("store", "prune", "--store", name)
+    assert json.loads(here("store", "ls", "--json"))["stores"] == []
 
 
 def test_verify_finds_rows_that_the_teacher_would_not_give(setting: Path) -> None:
@@ -164,32 +188,32 @@ def test_verify_finds_rows_that_the_teacher_would_not_give(setting: Path) -> Non
     assert "store prune --store" in failed.stderr
 
 
-def test_verify_finds_a_damaged_bit(setting: Path) -> None:
-    core_engine(setting, "encode", "recipe.yaml")
+def test_verify_finds_a_damaged_bit(setting: Path, here: Here) -> None:
+    here("encode", "recipe.yaml")
     path = only_segment(setting)
     content = bytearray(path.read_bytes())
     content[-7] ^= 4
     path.write_bytes(content)
-    failed = core_engine(setting, "store", "verify", "recipe.yaml", code=2)
-    assert f"{path}: damaged" in failed.stderr
+    told = here("store", "verify", "recipe.yaml", code=2)
+    assert f"{path}: damaged" in told
 
 
 @pytest.mark.parametrize("command", [["verify"], ["export", "--output", "out.npy"]])
-def test_an_empty_store_cannot_be_verified_or_exported(setting: Path, command: list[str]) -> None:
-    failed = core_engine(setting, "store", command[0], "recipe.yaml", *command[1:], code=2)
-    assert "core-engine encode" in failed.stderr
+def test_an_empty_store_cannot_be_verified_or_exported(setting: Path, here: Here, command: list[str]) -> None:
+    told = here("store", command[0], "recipe.yaml", *command[1:], code=2)
+    assert "core-engine encode" in told
     assert not (setting / "out.npy").exists()
 
 
-def test_ready_embeddings_leave_nothing_to_encode(setting: Path) -> None:
+def test_ready_embeddings_leave_nothing_to_encode(setting: Path, here: Here) -> None:
     np.save(setting / "x.npy", np.eye(16, dtype=np.float32))
     recipe = setting / "recipe.yaml"
     text = recipe.read_text().replace("{type: quickstart}", "{type: embeddings, inputs: x.npy, targets: x.npy}")
     recipe.write_text(text.replace("teacher: tiny\n", "").replace("teachers: ", "#"))
-    assert "there is nothing to encode" in core_engine(setting, "encode", "recipe.yaml", code=2).stderr
+    assert "there is nothing to encode" in here("encode", "recipe.yaml", code=2)
 
 
-def test_an_interrupted_encoding_goes_on_where_it_stopped(setting: Path) -> None:
+def test_an_interrupted_encoding_goes_on_where_it_stopped(setting: Path, here: Here) -> None:
     command = [sys.executable, "-m", "core_engine", "encode", "recipe.yaml"]
     process = subprocess.Popen(command, cwd=setting, env=environment(setting), stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (setting / "told").exists():
@@ -201,12 +225,12 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(setting: Path) -> None
     before = len(told(setting))
     assert before < 600
     core_engine(setting, "encode", "recipe.yaml")
-    assert set(told(setting)) == {repr(text) for text in exported(setting)}
+    assert set(told(setting)) == {repr(text) for text in exported(setting, here)}
     assert len(told(setting)) - 600 <= 40  # a batch of 2,000 characters, of texts of fifty or more
 
 
-def exported(setting: Path) -> list[str]:
-    core_engine(setting, "store", "export", "recipe.yaml", "--output", "out.npy")
+def exported(setting: Path, here: Here) -> list[str]:
+    here("store", "export", "recipe.yaml", "--output", "out.npy")
     return [json.loads(line)["text"] for line in (setting / "out.jsonl").read_text().splitlines()]
 
 
