@@ -14,7 +14,7 @@ from core_engine.cli.recipe_arguments import add_recipe_arguments, load_from_arg
 def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser = subparsers.add_parser("encode", parents=[common], help="fill the embedding store, without training")
     add_recipe_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object and nothing else")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on stdout")
     parser.set_defaults(handler=run)
 
 
@@ -28,9 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(figures))
     else:
+        if figures["processes"] > 1:
+            print(f"process {figures['rank']} of {figures['processes']}: ", end="")
+        cut = f"; {figures['cut']} were too long and cut" if figures.get("cut") else ""
         rate = f", {figures['texts_per_s']} texts/s" if "texts_per_s" in figures else ""
         print(
             f"{figures['texts']} texts: {figures['hits']} were stored, {figures['misses']} encoded in "
-            f"{figures['seconds']} s{rate}\nembeddings: {figures['folder']}"
+            f"{figures['seconds']} s{rate}{cut}\nembeddings: {figures['folder']}"
         )
     return 0

@@ -30,7 +30,7 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
 
     prune = commands.add_parser("prune", parents=[common], help="remove torn files and stores that nobody uses")
     prune.add_argument("--unused-for", type=float, metavar="DAYS", help="also stores not used for so many days")
-    prune.add_argument("--store", metavar="NAME", help="this store alone, whole: a name that 'ls' prints")
+    prune.add_argument("--store", metavar="NAME", help="this store alone, whole: a name, or its start")
     prune.add_argument("--dry-run", action="store_true", help="say what would go, and leave it")
     prune.set_defaults(handler=_prune)
 
@@ -42,7 +42,7 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     export.set_defaults(handler=_export)
 
     for command in (ls, verify, prune, export):
-        command.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
 def _ls(arguments: argparse.Namespace) -> int:
@@ -53,13 +53,16 @@ def _ls(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"root": str(embeddings_dir()), "stores": folders}))
         return 0
-    print(f"{len(folders)} stores in {embeddings_dir()}")
+    print(f"{_count(len(folders), 'store')} in {embeddings_dir()}")
     for folder in folders:
-        words = " ".join(str(value) for value in folder["teacher"].values()) or "(nothing readable)"
-        used = time.strftime("%Y-%m-%d", time.localtime(folder["used"]))
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(folder["used"]))
         print(f"{Path(folder['folder']).name}  {folder['rows']:>9,} rows  {_size(folder['bytes']):>9}  used {used}")
-        print(f"    {words}, {folder['dim']} x {folder['dtype']}, {folder['segments']} files")
-        for name, why in folder["useless"].items():
+        if folder["segments"]:
+            words = ", ".join(f"{name} {value}" for name, value in folder["teacher"].items())
+            print(f"    {words}; rows of {folder['dim']} x {folder['dtype']} in {_count(folder['segments'], 'file')}")
+        elif not folder["useless"] and not folder["foreign"]:
+            print("    empty")
+        for name, why in (folder["useless"] | folder["foreign"]).items():
             print(f"    {name}: {why}")
     return 0
 
@@ -92,7 +95,8 @@ def _prune(arguments: argparse.Namespace) -> int:
         return 0
     for one in pruned:
         print(f"{'would remove' if arguments.dry_run else 'removed'} {one.path} ({_size(one.bytes)}): {one.why}")
-    print(f"{len(pruned)} things, {_size(sum(one.bytes for one in pruned))}")
+    if not pruned:
+        print("there is nothing to remove")
     return 0
 
 
@@ -117,9 +121,12 @@ def _positive(word: str) -> int:
     return number
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _size(count: int) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count //= 1000
-    return f"{count:,} GB"
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

@@ -33,8 +33,10 @@ class Teacher(Protocol):
     are loaded for it. ``encode`` gives float32 ``[len(texts), dim]`` on the CPU, rows in the order of ``texts``.
 
     A teacher may also have: ``chars_per_call`` (int), how many characters of text it wants to be handed at a time;
-    ``usage``, a mapping of what it has counted since it was built, such as ``tokens``; ``description``, a mapping of a
-    few words for people, such as its model; ``close()``, which frees what ``encode`` has loaded; and
+    ``usage``, a mapping of what it has counted since it was built, such as ``tokens`` and the texts that it ``cut`` (of
+    which the user is warned); ``description``, a mapping of a
+    few words for people, such as its model; ``check_texts(texts)``, which raises for texts that ``encode`` would refuse
+    and is asked of all of them before the first is encoded; ``close()``, which frees what ``encode`` has loaded; and
     ``stream(texts)``, an iterator of ``(numbers of texts, their rows)`` in any order, for one that computes elsewhere:
     it is used in place of ``encode``, and what it gives is stored at once.
     """

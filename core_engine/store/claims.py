@@ -27,7 +27,7 @@ PATIENCE = 60.0
 #: Seconds between two tries to take it; a long pause would leave the work to a writer that never pauses.
 POLL = 0.005
 
-_CLAIM, _ALIVE = ".claim", ".alive"
+_CLAIM, _ALIVE, _GUARD = ".claim", ".alive", "guard.lock"
 
 
 class Writer:
@@ -37,7 +37,7 @@ class Writer:
         self._folder = folder / "writers"
         name = uuid.uuid4().hex
         self._claim = self._folder / f"{name}{_CLAIM}"
-        self._guard = FileLock(self._folder / "guard.lock", timeout=PATIENCE, thread_local=False)
+        self._guard = FileLock(self._folder / _GUARD, timeout=PATIENCE, thread_local=False)
         self._alive = FileLock(self._folder / f"{name}{_ALIVE}", timeout=0, thread_local=False)
 
     def __enter__(self) -> Writer:
@@ -81,6 +81,10 @@ class Writer:
             raise unwritable(self._folder, error) from error
         return mine
 
+    def renew(self) -> None:
+        """Starts the lease anew, for a claim whose rows come in pieces."""
+        self._claim.touch()
+
     def release(self) -> None:
         """Takes the claim back."""
         self._claim.unlink(missing_ok=True)
@@ -97,7 +101,8 @@ class Writer:
             except FileNotFoundError:
                 continue  # released
             machine, keys = content[:KEY_BYTES], content[KEY_BYTES:]
-            if age > LEASE or (machine == _machine() and is_dead(path.with_suffix(_ALIVE))):
+            here = machine == _machine()
+            if is_dead(path.with_suffix(_ALIVE)) if here else age > LEASE:
                 path.unlink(missing_ok=True)
                 continue
             taken.update(keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES))
@@ -112,11 +117,18 @@ class Writer:
 
 def has_living_writers(folder: Path) -> bool:
     """Whether some process of this machine has the store at ``folder`` open for writing."""
-    return any(not is_dead(path) for path in (folder / "writers").glob(f"*{_ALIVE}"))
+    writers = folder / "writers"
+    if not writers.is_dir():
+        return False
+    with FileLock(writers / _GUARD, timeout=PATIENCE, thread_local=False).acquire(poll_interval=POLL):
+        return any(not is_dead(path) for path in writers.glob(f"*{_ALIVE}"))
 
 
 def is_dead(alive: Path) -> bool:
-    """Whether the writer on this machine that holds this file is gone; its file is then removed."""
+    """Whether the writer on this machine that holds this file is gone; its file is then removed.
+
+    To be asked under the guard, since a new writer's file is there before it is held.
+    """
     lock = FileLock(alive, timeout=0, thread_local=False)
     try:
         with lock:

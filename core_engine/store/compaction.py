@@ -52,8 +52,8 @@ def _readable(folder: Path, header: Header) -> list[Segment]:
     for path in sorted(folder.glob(f"*{segment.SUFFIX}")):
         try:
             found.append(segment.read(path))
-        except NotASegmentError:
-            continue  # whoever opens the store is warned of it
+        except (NotASegmentError, FileNotFoundError):
+            continue  # whoever opens the store is warned of the one; the other was pruned meanwhile
     return [one for one in found if one.header == header]
 
 
@@ -105,4 +105,12 @@ def _replace(folder: Path, segments: list[Segment]) -> None:
 
 def abandoned(folder: Path) -> list[Path]:
     """Files that a writer began and, by their age, will never finish."""
-    return [path for path in folder.glob(f"*{segment.UNFINISHED}") if time.time() - path.stat().st_mtime > ABANDONED]
+    return [path for path in folder.rglob(f"*{segment.UNFINISHED}") if _age(path) > ABANDONED]
+
+
+def _age(path: Path) -> float:
+    """Seconds; 0 for a file that has got its name meanwhile."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -33,7 +33,19 @@ _DTYPES: dict[StoredDtype, torch.dtype] = {name: getattr(torch, name) for name i
 
 
 class NotASegmentError(Exception):
-    """The file is torn, or was not written by this store. The message says how."""
+    """The file holds no rows that can be used. The message says why.
+
+    ``removable``: nothing is lost with it: it is torn, or was not written by a store. Otherwise it is another version's
+    or another user's.
+    """
+
+    def __init__(self, reason: str, removable: bool = True) -> None:
+        super().__init__(reason)
+        self.removable = removable
+
+
+class OtherFormatError(DataError):
+    """The file was written by another version of the store."""
 
 
 @frozen
@@ -66,26 +78,39 @@ class Segment:
 
 
 def read(path: Path) -> Segment:
-    """Map one segment into memory; rows are not read. Raises NotASegmentError, FileNotFoundError, or DataError for one
-    of another version.
+    """Map one segment into memory; rows are not read.
+
+    Raises NotASegmentError, OtherFormatError, FileNotFoundError, or DataError where this process cannot open it now.
     """
+    try:
+        with path.open("rb"):  # safetensors takes every file that it cannot open for one that is not there
+            pass
+    except FileNotFoundError:
+        raise
+    except (PermissionError, IsADirectoryError) as error:
+        raise NotASegmentError(error.strerror or str(error), removable=False) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened: {error.strerror}; try again") from error
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format", FORMAT) != FORMAT:
-                raise DataError(
+                raise OtherFormatError(
                     f"{path}: written in embedding store format {metadata['format']}; this version of core-engine "
                     f"reads format {FORMAT}. Move the file away, or set CORE_ENGINE_CACHE to another folder."
                 )
             rows, keys = file.get_tensor("rows"), file.get_tensor("keys")
-        header = Header(
-            metadata["fingerprint"], int(metadata["dim"]), _named(metadata["dtype"]), json.loads(metadata["teacher"])
-        )
+        teacher = json.loads(metadata["teacher"])
+        if not isinstance(teacher, dict):
+            raise NotASegmentError("its teacher is no JSON object")
+        header = Header(metadata["fingerprint"], int(metadata["dim"]), _named(metadata["dtype"]), teacher)
         checksum = int(metadata["checksum"])
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise NotASegmentError(str(error)) from error
+    except (OSError, RuntimeError, MemoryError) as error:  # torch cannot map it: the machine's fault, not the file's
+        raise DataError(f"{path}: cannot be mapped into memory: {str(error).splitlines()[0]}") from error
     except KeyError as error:
         raise NotASegmentError(f"it does not say its {error}") from error
     well_formed = (rows.dtype, rows.shape[1:]) == (header.torch_dtype, (header.dim,)) and (

@@ -58,13 +58,24 @@ class EmbeddingStore:
     def __len__(self) -> int:
         return len(self._index)
 
+    @property
+    def segments(self) -> int:
+        """How many files the rows lie in."""
+        return len(self._rows)
+
     def refresh(self) -> None:
         """Take in what other processes have written since."""
-        # A listing that is made during a compaction may show neither the merged file nor what went into it: two equal
-        # ones show all.
+        # A listing that is made during a compaction may show neither the merged file nor what went into it, and one
+        # made before it files that are gone: two equal ones show all.
         before: list[Path] | None = None
-        while before != (now := sorted(self.folder.glob(f"*{segment.SUFFIX}"))):
-            before = now if self._open_all(now) else None
+        while True:
+            now = sorted(self.folder.glob(f"*{segment.SUFFIX}"))
+            absent = [path for path in now if not self._open(path)]
+            if now == before:
+                break
+            before = now
+        for path in absent:
+            self._skip(path, "there is no such file: a broken link")
 
     def missing(self, texts: Sequence[str]) -> list[str]:
         """The distinct texts that have no row, in order of first appearance."""
@@ -171,34 +182,30 @@ class EmbeddingStore:
         self._index: dict[bytes, int] = {}  # key -> row number
         self._end = 0
 
-    def _open_all(self, paths: list[Path]) -> bool:
-        """False where a file has been compacted away meanwhile."""
-        try:
-            for path in paths:
-                self._open(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path) -> bool:
+        """False where there is no such file (any more)."""
         if path in self._seen:
-            return
+            return True
         try:
             found = segment.read(path)
             if found.header != self.header:
                 raise NotASegmentError("it belongs to another teacher")
+        except FileNotFoundError:
+            return False
         except NotASegmentError as error:
-            self._seen.add(path)
-            log.warning(
-                "embedding segment skipped", path=str(path), reason=str(error), remedy="core-engine store prune"
-            )
-            return
+            self._skip(path, str(error))
+            return True
         self._seen.add(path)
         self._rows.append(found.rows)
         self._starts.append(self._end)
         for row, key in enumerate(found.keys):
             self._index.setdefault(key, self._end + row)
         self._end += len(found.keys)
+        return True
+
+    def _skip(self, path: Path, reason: str) -> None:
+        self._seen.add(path)
+        log.warning("embedding segment skipped", path=str(path), reason=reason, remedy="core-engine store prune")
 
 
 def _take(rows: Tensor, numbers: Tensor) -> Tensor:

@@ -15,14 +15,16 @@ from core_engine.errors import DataError, TeacherError
 from core_engine.store.store import EmbeddingStore
 from core_engine.teaching.figures import Figures, usage_of, usage_since
 from core_engine.teaching.progress import EncodingProgress
-from core_engine.teaching.units import CHARS_PER_CALL, Share, cut, units
+from core_engine.teaching.units import CHARS_PER_CALL, Share, by_length, cut
 
 log = structlog.get_logger("core_engine.teaching")
 
 #: Seconds between two looks at what another writer has in hand, when there is nothing else left to do.
 POLL = 0.2
 #: Units among which a writer looks for its next one.
-WINDOW = 8
+WINDOW = 4
+#: Files at which a store is compacted in the middle of an encoding: each batch looks at all of them.
+MANY = 256
 
 
 def embed(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore | None) -> Tensor:
@@ -43,15 +45,16 @@ def embed_with_figures(texts: Sequence[str], teacher: Teacher, store: EmbeddingS
         return store.get(texts), figures
     started, before = time.perf_counter(), usage_of(teacher)
     number = {text: i for i, text in enumerate(_distinct(texts))}
+    _check_texts(list(number), teacher)
     out = torch.empty(len(number), teacher.dim)
     with EncodingProgress(len(number)) as progress:
-        for unit in units(list(number), _chars(teacher)):
+        for unit in cut(by_length(number), _chars(teacher)):
             for texts_done, rows in _encode(unit, teacher):
                 out[[number[text] for text in texts_done]] = rows
                 progress.advance(len(texts_done))
     seconds = time.perf_counter() - started
     figures = Figures(len(number), 0, len(number), seconds, usage_since(teacher, before))
-    log.info("embeddings ready", **figures.to_dict())
+    _tell(figures)
     return out[[number[text] for text in texts]], figures
 
 
@@ -66,22 +69,23 @@ def fill(texts: Sequence[str], teacher: Teacher, store: EmbeddingStore, share: S
     started, before = time.perf_counter(), usage_of(teacher)
     share = share or Share()
     distinct = _distinct(texts)
-    # Shares are cut from all texts: what the store holds changes while the other processes start.
-    mine = [text for unit in units(distinct, _chars(teacher))[share.rank :: share.size] for text in unit]
+    # Shares are of all texts: what the store holds changes while the other processes start.
+    mine = by_length(distinct)[share.rank :: share.size]
     missing = store.missing(mine)
     encoded = _encode_missing(missing, teacher, store) if missing else 0
     seconds = time.perf_counter() - started
     figures = Figures(len(mine), len(mine) - len(missing), encoded, seconds, usage_since(teacher, before))
     store.mark_used()
-    log.info("embeddings ready", **figures.to_dict())
+    _tell(figures)
     return figures
 
 
 def _encode_missing(missing: list[str], teacher: Teacher, store: EmbeddingStore) -> int:
     """How many texts were encoded here; the others came from other writers meanwhile."""
     store.require_writable()
+    _check_texts(missing, teacher)
     chars = _chars(teacher)
-    left = [text for unit in units(missing, chars) for text in unit]
+    left = by_length(missing)
     encoded = 0
     with store.writer() as writer, EncodingProgress(len(left)) as progress:
         while left:
@@ -90,17 +94,26 @@ def _encode_missing(missing: list[str], teacher: Teacher, store: EmbeddingStore)
             mine, elsewhere = store.claim(writer, window, lambda free: next(cut(free, chars), []))
             for texts, rows in _encode(mine, teacher):
                 store.add(texts, rows)
+                writer.renew()
                 encoded += len(texts)
                 progress.advance(len(texts))
             writer.release()
-            if len(elsewhere) == len(left):
-                time.sleep(POLL)
+            if store.segments > MANY:
+                store.compact()
+            if len(elsewhere) == len(window):
+                time.sleep(POLL)  # others are at all of it
             put_off = set(elsewhere)
             here = [text for text in store.missing(window) if text not in put_off]
             progress.advance(len(window) - len(mine) - len(here) - len(elsewhere))  # what others have stored
             left = here + left[len(window) :] + elsewhere
     store.compact()
     return encoded
+
+
+def _tell(figures: Figures) -> None:
+    log.info("embeddings ready", **figures.to_dict())
+    if figures.usage.get("cut"):
+        log.warning("texts were longer than the teacher takes, and cut", count=figures.usage["cut"], of=figures.misses)
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:
@@ -110,6 +123,12 @@ def _distinct(texts: Sequence[str]) -> list[str]:
     if empty := [text for text in distinct if not text.strip()]:
         raise DataError(f"text {texts.index(empty[0])} is empty ({empty[0]!r}): drop empty texts")
     return distinct
+
+
+def _check_texts(texts: list[str], teacher: Teacher) -> None:
+    check = getattr(teacher, "check_texts", None)
+    if check is not None and texts:
+        check(texts)
 
 
 def _chars(teacher: Teacher) -> int:

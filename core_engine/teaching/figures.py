@@ -14,7 +14,7 @@ from core_engine.contracts.objects import Teacher
 class Figures:
     """``texts``: distinct texts asked for. ``hits`` of them were in the store, ``misses`` were encoded here; what
     another process encoded meanwhile is neither. ``seconds``: wall clock, looking up included. ``usage``: what the
-    teacher counted, such as ``tokens``.
+    teacher counted, such as ``tokens``, for the ``misses``.
     """
 
     texts: int = 0
@@ -42,7 +42,7 @@ class Figures:
             "misses": self.misses,
             "seconds": round(self.seconds, 2),
             **rate,
-            **self.usage,
+            **(self.usage if self.misses else {}),
         }
 
 

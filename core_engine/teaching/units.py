@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
+
+from core_engine.errors import EngineError
 
 #: Characters of text that a teacher without ``chars_per_call`` is handed at a time, which is what a crash can cost.
 CHARS_PER_CALL = 65_536
@@ -22,17 +24,23 @@ class Share:
 
 
 def launched_share() -> Share:
-    """By the environment variables that ``torchrun`` sets; the whole where there are none."""
-    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    """By the environment variables that ``torchrun`` sets; the whole where there are none.
 
-
-def units(texts: Sequence[str], chars: int) -> list[list[str]]:
-    """Distinct texts in units of about ``chars`` characters, longest first.
-
-    Texts of like length pad one another little, and what is too long or does not fit in memory shows at once. The
-    order depends on the texts alone, so that processes that share a list agree on its units.
+    EngineError where they make no sense.
     """
-    return list(cut(sorted(texts, key=lambda text: (-len(text), text)), chars))
+    rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise EngineError(f"environment variables RANK={rank} and WORLD_SIZE={size}: a rank is 0 to WORLD_SIZE - 1")
+    return Share(int(rank), int(size))
+
+
+def by_length(texts: Iterable[str]) -> list[str]:
+    """Longest first, in an order that depends on the texts alone.
+
+    Texts of like length pad one another little, and what is too long or does not fit in memory shows at once; processes
+    that share a list agree on its order.
+    """
+    return sorted(texts, key=lambda text: (-len(text), text))
 
 
 def cut(texts: Iterable[str], chars: int) -> Iterator[list[str]]:

@@ -40,6 +40,8 @@ def normalised(url: str) -> str:
         raise ValueError(f"not an address: {url[:80]!r}; write it like {DEFAULT} or http://localhost:8000/v1")
     if parts.query or parts.fragment:
         raise ValueError("an address with a part after '?' or '#' is not supported; give it up to /v1")
+    if parts.path.rstrip("/").endswith("/embeddings"):
+        raise ValueError("give the address without '/embeddings', which is added to it")
     host = f"[{host}]" if ":" in host else host
     suffix = "" if port in (None, _DEFAULT_PORTS[scheme]) else f":{port}"
     return f"{scheme}://{host}{suffix}{parts.path.rstrip('/')}"

@@ -19,7 +19,7 @@ from core_engine_teachers import devices, model_folder
 from core_engine_teachers.batching import BatchQueue
 from core_engine_teachers.checks import require_room, require_text, require_usable
 from core_engine_teachers.fingerprint import fingerprint
-from core_engine_teachers.forward import Forward, TorchForward, require_layers
+from core_engine_teachers.forward import Forward, TorchForward
 from core_engine_teachers.locate import Located
 from core_engine_teachers.options import EncoderOptions
 from core_engine_teachers.pooling import POOLING
@@ -37,6 +37,14 @@ Pool = Callable[[Tensor, Tensor], Tensor]
 Head = Callable[[Tensor], Tensor]
 
 _CHARS_PER_TOKEN = 4
+
+
+#: Options that change embeddings, and that people are told of where they are not the usual ones.
+_UNUSUAL = ("layer", "prompt", "special_tokens", "normalize", "too_long", "quantization")
+
+
+def _tells_apart(attribute: attrs.Attribute[object], value: object) -> bool:
+    return attribute.name in _UNUSUAL and value != attribute.default
 
 
 class Encoder:
@@ -70,7 +78,7 @@ class Encoder:
         self._max_length = model_folder.resolve_max_length(located.path, options.max_length)
         hidden_states = model_folder.hidden_states(located.path)
         if hidden_states is not None:
-            require_layers(options.layers, hidden_states, located.path)
+            model_folder.require_layers(options.layers, hidden_states, located.path)
         dim = model_folder.hidden_size(located.path) if dim is None else dim
         if dim is None:
             raise TeacherError(f"{located.path}: config.json names no hidden size: not a text encoder")
@@ -96,6 +104,7 @@ class Encoder:
             "pooling": self._options.pooling,
             "dtype": self._options.dtype,
             "max_length": self._max_length,
+            **attrs.asdict(self._options, filter=_tells_apart),
         }
 
     @property
@@ -125,6 +134,14 @@ class Encoder:
             self._compute(tokens, texts, embeddings)
         require_usable(embeddings, texts)
         return embeddings
+
+    def check_texts(self, texts: Sequence[str]) -> None:
+        """TeacherError where ``encode`` would refuse one of them; what is too long is counted over all of them."""
+        require_text(texts)
+        from core_engine_teachers.quiet import quiet
+
+        with quiet():
+            self._tokenization.require_short(texts)
 
     def close(self) -> None:
         """Drop model and tokenizer and free their memory; a later ``encode`` loads them again."""

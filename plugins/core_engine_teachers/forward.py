@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core_engine.errors import TeacherError
+from core_engine_teachers import model_folder
 from core_engine_teachers.options import Padding
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TorchForward:
         if self._layers == (-1,):
             return cast(Tensor, self.model(**arguments).last_hidden_state)
         hidden = self.model(**arguments, output_hidden_states=True).hidden_states
-        require_layers(self._layers, len(hidden), self._folder)
+        model_folder.require_layers(self._layers, len(hidden), self._folder)
         if len(self._layers) == 1:
             return cast(Tensor, hidden[self._layers[0]])
         total = sum(hidden[i].float().to(hidden[self._layers[-1]].device) for i in self._layers)
@@ -81,15 +82,6 @@ class TorchForward:
         if "position_ids" in self.input_names:
             return {**inputs, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
         return inputs
-
-
-def require_layers(layers: Sequence[int], available: int, folder: Path) -> None:
-    """TeacherError unless ``layers`` are all among ``available`` hidden states, the embedding layer included."""
-    if outside := [layer for layer in layers if not -available <= layer < available]:
-        raise TeacherError(
-            f"{folder}: layer {outside[0]} does not exist: the model has {available} hidden states, from 0 "
-            f"(embeddings) to {available - 1} (last, also -1)"
-        )
 
 
 def _position_padding_id(model: nn.Module) -> int | None:

@@ -43,9 +43,24 @@ class HuggingFace(EncoderOptions):
         if folder is not None:
             if problem := model_folder.problem(folder) or families.problem(self.preset, folder, self.model):
                 yield "model", problem
+            else:
+                yield from self._misfits(folder)
             if self.revision is not None:
                 yield "revision", f"{self.model} is a folder, which has no revisions: drop the option"
         yield from missing_libraries(self)
+
+    def _misfits(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Options that the model's config.json shows to be impossible."""
+        try:
+            model_folder.resolve_max_length(folder, self.max_length, self.longest or model_folder.UNLIMITED)
+        except TeacherError as error:
+            yield "max_length", str(error)
+        available = model_folder.hidden_states(folder)
+        try:
+            if available is not None:
+                model_folder.require_layers(self.layers, available, folder)
+        except TeacherError as error:
+            yield "layer", str(error)
 
     def embedding_dim(self) -> int | None:
         folder = model_folder.as_folder(self.model) or hub.cached(self.model, self.revision)

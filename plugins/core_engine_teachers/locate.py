@@ -35,10 +35,18 @@ def locate(model: str, revision: str | None, remote_code: bool) -> Located:
     """A local folder, else the hub's cache, else the hub. Raises TeacherError."""
     folder = model_folder.as_folder(model)
     if folder is not None:
-        return _located(folder, model, "folder")
-    if (snapshot := hub.cached(model, revision)) is not None:
-        return _located(snapshot, model, "hub cache")
-    return _located(hub.download(model, revision, remote_code), model, "hub")
+        located = _located(folder, model, "folder")
+    elif (snapshot := hub.cached(model, revision)) is not None:
+        located = _located(snapshot, model, "hub cache")
+    else:
+        located = _located(hub.download(model, revision, remote_code), model, "hub")
+    if (located.path / "modules.json").is_file():
+        log.warning(
+            "its Sentence Transformers modules (pooling, projections, prompts) are not used: type: "
+            "sentence_transformer reads them",
+            model=model,
+        )
+    return located
 
 
 def locate_minilm(path: Path | None) -> Located:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -84,7 +85,10 @@ def weight_files(folder: Path) -> list[Path]:
         shards = _read_object(folder / WEIGHTS_INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise TeacherError(f"{folder / WEIGHTS_INDEX}: has no weight_map; copy or download the model again")
-        return [folder / name for name in sorted(set(shards.values()))]
+        names = sorted({str(name) for name in shards.values()})
+        if outside := [name for name in names if Path(name).name != name]:
+            raise TeacherError(f"{folder / WEIGHTS_INDEX}: names a file outside the folder: {outside[0]!r}")
+        return [folder / name for name in names]
     if pickled := sorted(folder.glob("*.bin")):
         raise TeacherError(
             f"{folder}: holds pickled weights only ({pickled[0].name}), which are not loaded because they can run "
@@ -139,7 +143,7 @@ def resolve_max_length(folder: Path, asked: int | None, longest: int = UNLIMITED
 
     Raises TeacherError where that cannot be.
     """
-    positions = _usable_positions(_read_object(folder / CONFIG))
+    positions = usable_positions(folder)
     if asked is not None:
         if positions is not None and asked > positions:
             raise TeacherError(
@@ -155,8 +159,21 @@ def resolve_max_length(folder: Path, asked: int | None, longest: int = UNLIMITED
     return limit
 
 
-def _usable_positions(config: dict[str, Any]) -> int | None:
+def usable_positions(folder: Path) -> int | None:
     """How many tokens the model has positions for, by its config.json; None where that says nothing of it."""
+    return _usable_positions(_read_object(folder / CONFIG))
+
+
+def require_layers(layers: Sequence[int], available: int, folder: Path) -> None:
+    """TeacherError unless ``layers`` are all among ``available`` hidden states, the embedding layer included."""
+    if outside := [layer for layer in layers if not -available <= layer < available]:
+        raise TeacherError(
+            f"{folder}: layer {outside[0]} does not exist: the model has {available} hidden states, from 0 "
+            f"(embeddings) to {available - 1} (last, also -1)"
+        )
+
+
+def _usable_positions(config: dict[str, Any]) -> int | None:
     positions = _first_int(config, "max_position_embeddings", "n_positions")
     if positions is None or config.get("model_type") not in _POSITIONS_AFTER_PADDING:
         return positions

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 import torch
 from attrs import frozen
 from torch import Tensor
 
 from core_engine.errors import TeacherError
+from core_engine_teachers import model_folder
 from core_engine_teachers.forward import Forward
 from core_engine_teachers.options import EncoderOptions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-log = structlog.get_logger("core_engine.teachers")
+
+#: Texts tokenised at a time where only their lengths are wanted.
+_AT_A_TIME = 4096
 
 
 @frozen
@@ -66,12 +68,30 @@ class Tokenization:
             )
         long = [i for i, row in enumerate(ids) if len(row) > self._max_length]
         if long:
-            self._tell(texts, long, [len(ids[i]) for i in long])
+            if self._options.too_long == "error":
+                raise self._too_long(texts[long[0]], len(long), len(texts), max(len(ids[i]) for i in long))
             cut = self._tokenize([prompted[i] for i in long], max_length=self._max_length)
             for name, values in rows.items():
                 for i, row in zip(long, cut[name], strict=True):
                     values[i] = row
         return Tokens(rows, len(long))
+
+    def require_short(self, texts: Sequence[str]) -> None:
+        """TeacherError, with all that are too long counted, unless none is or they may be cut."""
+        if self._options.too_long == "cut":
+            return
+        # No tokenizer makes more tokens of a text than it has bytes.
+        candidates = [text for text in texts if len((self._options.prompt + text).encode()) > self._room]
+        lengths: list[int] = []
+        first = ""
+        for start in range(0, len(candidates), _AT_A_TIME):
+            part = candidates[start : start + _AT_A_TIME]
+            ids = self._tokenize([self._options.prompt + text for text in part])["input_ids"]
+            long = [(text, len(row)) for text, row in zip(part, ids, strict=True) if len(row) > self._max_length]
+            first = first or (long[0][0] if long else "")
+            lengths += [length for _, length in long]
+        if lengths:
+            raise self._too_long(first, len(lengths), len(texts), max(lengths))
 
     def padded(self, tokens: Tokens, indices: Sequence[int]) -> dict[str, Tensor]:
         """int64 ``[len(indices), T]`` for each of the model's inputs, and ``attention_mask``."""
@@ -101,17 +121,21 @@ class Tokenization:
         """What stands at padding; masked, so it only has to be valid."""
         if name != "input_ids":
             return 0
-        pad, end = self._tokenizer.pad_token_id, self._tokenizer.eos_token_id
-        return pad if pad is not None else end if end is not None else 0
+        # A tokenizer may have been given a padding token that the model has no embedding of.
+        usual = (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id)
+        return next((number for number in usual if number is not None and number < self._vocabulary), 0)
 
-    def _tell(self, texts: Sequence[str], long: list[int], lengths: list[int]) -> None:
-        """A warning, or the error, about texts above max_length."""
-        first, longest = texts[long[0]], max(lengths)
-        if self._options.too_long == "cut":
-            log.warning("texts cut", count=len(long), of=len(texts), max_length=self._max_length, longest=longest)
-            return
-        raise TeacherError(
-            f"{len(long)} of {len(texts)} texts are longer than max_length {self._max_length}: the longest has "
-            f"{longest} tokens, the first such begins {first[:80]!r}. Set too_long: cut, raise max_length, or drop "
-            f"long texts with data.filters.max_chars"
+    @property
+    def _room(self) -> int:
+        """Tokens for prompt and text."""
+        return self._max_length - (self._tokenizer.num_special_tokens_to_add() if self._options.special_tokens else 0)
+
+    def _too_long(self, first: str, count: int, of: int, longest: int) -> TeacherError:
+        with_prompt = ", the prompt's included" if self._options.prompt else ""
+        limit = model_folder.usable_positions(self._folder)
+        rise = "" if limit is not None and self._max_length >= limit else "raise max_length, "
+        return TeacherError(
+            f"{count} of {of} texts are longer than max_length {self._max_length}: the longest has {longest} "
+            f"tokens{with_prompt}, the first such begins {first[:80]!r}. Set too_long: cut, {rise}or drop long texts "
+            f"with data.filters.max_chars"
         )

@@ -158,7 +158,7 @@ def test_a_store_is_listed_verified_exported_and_pruned(setting: Path, here: Her
     here("encode", "recipe.yaml")
     listed = here("store", "ls")
     assert "600 rows" in listed
-    assert "counted, 16 x float16, 1 files" in listed
+    assert "type counted; rows of 16 x float16 in 1 file\n" in listed
     [store] = json.loads(here("store", "ls", "--json"))["stores"]
     assert (store["rows"], store["dim"], store["dtype"]) == (600, 16, "float16")
 

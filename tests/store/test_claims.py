@@ -103,3 +103,13 @@ def test_no_place_among_the_writers_of_a_folder_that_cannot_be_written_to(tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="CORE_ENGINE_CACHE"), Writer(tmp_path / "file"):
         pass
+
+
+def test_a_living_writer_of_this_machine_keeps_its_claim_however_old(tmp_path: Path) -> None:
+    with Writer(tmp_path) as one, Writer(tmp_path) as other:
+        one.claim([A], everything)
+        [claim] = (tmp_path / "writers").glob("*.claim")
+        os.utime(claim, (time.time() - 10 * claims.LEASE,) * 2)
+        assert other.claim([A], everything) == []
+        one.renew()
+        assert time.time() - claim.stat().st_mtime < claims.LEASE

@@ -234,3 +234,47 @@ def test_a_writer_that_dies_in_the_middle_costs_one_shard(tmp_path: Path) -> Non
     assert len(list(store.folder.iterdir())) == 2  # a whole shard, and what the dead writer had begun
     assert warnings == []
     assert store.missing(["a", "b"]) == ["b"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
+def test_a_broken_link_is_skipped(tmp_path: Path) -> None:
+    whole = filled(tmp_path)
+    broken = whole.with_name("broken.safetensors")
+    broken.symlink_to("nothing")
+    store, [warning] = warnings_on_opening(tmp_path)
+    assert warning["path"] == str(broken)
+    assert len(store) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(PermissionError(13, "Permission denied"), None), (OSError(24, "Too many open files"), "try again")],
+)
+def test_a_file_that_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str | None
+) -> None:
+    whole = filled(tmp_path)
+    opened = Path.open
+
+    def refuse(self: Path, *arguments: object) -> object:
+        if self == whole:
+            raise error
+        return opened(self, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    if told is None:  # another user's: its rows are encoded again
+        store, [warning] = warnings_on_opening(tmp_path)
+        assert (warning["path"], warning["reason"]) == (str(whole), "Permission denied")
+        assert len(store) == 0
+    else:
+        with pytest.raises(DataError, match=f"Too many open files; {told}"):
+            EmbeddingStore(tmp_path, "teacher", 4)
+
+
+@pytest.mark.parametrize("teacher", ["[" * 100_000, "null", "[1]", "{"])
+def test_metadata_that_is_no_description_is_a_torn_file(tmp_path: Path, teacher: str) -> None:
+    path = filled(tmp_path)
+    rewrite(path, {}, teacher=teacher)
+    store, [warning] = warnings_on_opening(tmp_path)
+    assert warning["path"] == str(path)
+    assert len(store) == 0

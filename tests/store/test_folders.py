@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from counting_teacher import rows_of
 
-from core_engine.errors import DataError
+from core_engine.errors import DataError, OutputError
 from core_engine.store import compaction
 from core_engine.store.folders import DAY, damaged, list_folders, prune
 from core_engine.store.store import USED, EmbeddingStore
@@ -41,12 +41,14 @@ def test_files_that_hold_no_rows_are_named_and_pruned(tmp_path: Path) -> None:
     left.write_bytes(b"")
     os.utime(left, (time.time() - 2 * compaction.ABANDONED,) * 2)
     [folder] = list_folders(tmp_path)
-    assert set(folder.useless) == {torn, other}
+    assert set(folder.useless) == {torn}
+    assert "format 9" in folder.foreign[other]
     planned = prune(tmp_path, dry_run=True)
-    assert {one.path for one in planned} == {torn, other, left}
+    assert {one.path for one in planned} == {torn, left}
     assert torn.exists()
     assert prune(tmp_path) == planned
-    assert not any(path.exists() for path in (torn, other, left))
+    assert [path.exists() for path in (torn, other, left)] == [False, True, False]  # the next version's is kept
+    other.unlink()
     assert prune(tmp_path) == []
     assert EmbeddingStore(tmp_path, "teacher", 4).missing(["a", "b", "c"]) == []
 
@@ -77,7 +79,7 @@ def test_a_store_goes_by_its_name(tmp_path: Path) -> None:
     prune(tmp_path, name=one.folder.name)
     assert [folder.path for folder in list_folders(tmp_path)] == [other.folder]
     for wrong in ("nothing", "..", ""):
-        with pytest.raises(DataError, match="no embedding store named"):
+        with pytest.raises(DataError, match="no embedding stores are named"):
             prune(tmp_path, name=wrong)
 
 
@@ -88,3 +90,26 @@ def test_a_store_does_not_go_from_under_its_writers(tmp_path: Path) -> None:
     assert EmbeddingStore(tmp_path, "one", 4).missing(["a", "b", "c"]) == []
     prune(tmp_path, name=store.folder.name)
     assert list_folders(tmp_path) == []
+
+
+def test_an_empty_store_is_pruned_unless_someone_is_about_to_fill_it(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path, "one", 4)
+    store.require_writable()
+    with store.writer():
+        assert prune(tmp_path) == []
+    assert [one.why for one in prune(tmp_path)] == ["empty"]
+    assert list_folders(tmp_path) == []
+
+
+def test_a_name_may_be_shortened(tmp_path: Path) -> None:
+    store = filled(tmp_path, "one")
+    with pytest.raises(DataError, match="four at least"):
+        prune(tmp_path, name=store.folder.name[:3])
+    [pruned] = prune(tmp_path, name=store.folder.name[:4])
+    assert pruned.path == store.folder
+
+
+def test_a_file_in_the_place_of_the_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        list_folders(tmp_path / "file" / "embeddings")

@@ -9,7 +9,7 @@ import torch
 from counting_teacher import CountingTeacher, rows_of
 from structlog.testing import capture_logs
 
-from core_engine.errors import DataError, OutputError, TeacherError
+from core_engine.errors import DataError, EngineError, OutputError, TeacherError
 from core_engine.store.store import EmbeddingStore
 from core_engine.teaching.embed import embed, embed_with_figures, fill
 from core_engine.teaching.units import Share, launched_share
@@ -140,6 +140,72 @@ def test_the_share_is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert launched_share() == Share(3, 8)
+    for rank, size in (("8", "8"), ("-1", "2"), ("x", "2"), ("0", "0"), ("0", "two")):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", size)
+        with pytest.raises(EngineError, match=f"RANK={rank} and WORLD_SIZE={size}"):
+            launched_share()
+
+
+def test_a_store_of_many_files_is_compacted_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core_engine.teaching.embed.MANY", 4)
+    most = 0
+
+    class Watching(Small):
+        def encode(self, texts: Sequence[str]) -> torch.Tensor:
+            nonlocal most
+            most = max(most, len(list(store.folder.glob("*.safetensors"))))
+            return super().encode(texts)
+
+    store = open_store(tmp_path)
+    texts = [f"text {i}" for i in range(60)]
+    assert torch.equal(embed(texts, Watching(), store), rows_of(texts))
+    assert 4 <= most <= 8
+
+
+def test_a_claim_is_taken_back_with_each_batch(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watching(Small):
+        def encode(self, texts: Sequence[str]) -> torch.Tensor:
+            [claim] = (store.folder / "writers").glob("*.claim")
+            seen.append(claim.stat().st_size // 32 - 1)
+            return super().encode(texts)
+
+    store = open_store(tmp_path)
+    embed([f"text {i}" for i in range(7)], Watching(), store)
+    assert seen == [2, 2, 2, 1]
+    assert not list((store.folder / "writers").glob("*.claim"))
+
+
+def test_a_writer_that_waits_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, other = open_store(tmp_path), open_store(tmp_path)
+    texts = [f"text {i:03}" for i in range(100)]
+    with other.writer() as writer:
+        other.claim(writer, texts, lambda free: free)
+        rests = 0
+
+        def rest(seconds: float) -> None:
+            nonlocal rests
+            rests += 1
+            if rests == 50:
+                other.add(texts, rows_of(texts))
+                writer.release()
+
+        monkeypatch.setattr("core_engine.teaching.embed.time.sleep", rest)
+        claims = 0
+        claim = EmbeddingStore.claim
+
+        def counting(*arguments: object) -> object:
+            nonlocal claims
+            claims += 1
+            return claim(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(EmbeddingStore, "claim", counting)
+        teacher = Small()
+        assert torch.equal(embed(texts, teacher, store), rows_of(texts))
+    assert teacher.calls == []
+    assert claims <= 2 * rests
 
 
 @pytest.mark.parametrize(
