@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -60,24 +61,43 @@ class RayTeacher:
         import ray
 
         with _cluster(self._config.address):
-            # The engine shows progress, and says what went wrong.
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self._require_room(resources)
             ray.data.DataContext.get_current().enable_progress_bars = False
-            items = [{"number": number, "text": text} for number, text in enumerate(texts)]
-            blocks = max(1, -(-len(items) // self._config.batch_texts))
-            encoded = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
+            encoded = self._encoded(texts)
+            try:
+                for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
+                    yield self._received(batch)
+            except ray.exceptions.RayError as error:
+                raise TeacherError(f"a Ray worker failed: {str(error).strip().splitlines()[0]}") from error
+
+    def _encoded(self, texts: Sequence[str]) -> Any:
+        """The data set that comes out; nothing is computed before it is read."""
+        import ray
+
+        items = [{"number": number, "text": text} for number, text in enumerate(texts)]
+        blocks = -(-len(items) // self._config.batch_texts)
+        with warnings.catch_warnings():
+            # Deprecated, and the only way to say how often a worker may be started again: Ray itself never gives up.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
+            return ray.data.from_items(items, override_num_blocks=blocks).map_batches(
                 _Worker,
                 fn_constructor_args=(self._config.teacher.config, self._device, self.dim),
                 batch_size=self._config.batch_texts,
                 compute=ray.data.ActorPoolStrategy(size=self._config.workers),
                 num_cpus=self._config.cpus,
                 num_gpus=self._config.gpus,
+                ray_remote_args_fn=lambda: {"max_restarts": 1, "max_task_retries": 1},
             )
-            try:
-                for batch in encoded.iter_batches(batch_size=None, batch_format="numpy"):
-                    yield self._received(batch)
-            except ray.exceptions.RayError as error:
-                raise TeacherError(f"a Ray worker failed: {str(error).strip().splitlines()[0]}") from error
+
+    def _require_room(self, resources: Mapping[str, float]) -> None:
+        """Ray would wait for more machines without a word, unless one worker at least fits."""
+        for name, asked in (("CPU", self._config.cpus), ("GPU", self._config.gpus)):
+            if asked > resources.get(name, 0):
+                raise TeacherError(
+                    f"a Ray worker asks for {name.lower()}s: {asked:g}, and the cluster has {resources.get(name, 0):g} "
+                    f"in all: ask for less, or give the 'address' of another cluster"
+                )
 
     def _received(self, batch: Mapping[str, Any]) -> tuple[Sequence[int], Tensor]:
         for error in batch["error"]:
@@ -104,8 +124,8 @@ class _Worker:
         usage: dict[str, int] = {}
         try:
             rows, usage = self._encode([str(text) for text in batch["text"]])
-        except EngineError as told:
-            error = str(told)  # what an exception says is lost among what Ray says of it
+        except Exception as told:  # what it says is lost among what Ray says of it
+            error = str(told) if isinstance(told, EngineError) else f"{type(told).__name__}: {told}"
         # Figures are those of the batch, with its first row.
         figures = [json.dumps(usage), *[""] * (count - 1)]
         return {"number": batch["number"], "row": rows, "usage": figures, "error": [error] * count}
@@ -128,7 +148,8 @@ def _cluster(address: str | None) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
-        yield
+        with _silence():
+            yield
         return
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -138,6 +159,18 @@ def _cluster(address: str | None) -> Iterator[None]:
             f"'address' and RAY_ADDRESS"
         ) from error
     try:
-        yield
+        with _silence():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without Ray's reports of its progress and of errors, which the engine gives in its own way."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -24,6 +24,11 @@ def require_room(tokenizer: PreTrainedTokenizerBase, options: EncoderOptions, ma
         )
     if not options.prompt:
         return
+    if options.too_long == "cut" and tokenizer.truncation_side != "right":
+        raise TeacherError(
+            f"{folder}: its tokenizer cuts texts at their beginning, where the prompt stands: set too_long: error, or "
+            f"do without a prompt"
+        )
     prompt = len(tokenizer(options.prompt, add_special_tokens=False, verbose=False)["input_ids"])
     if max_length <= special + prompt:
         raise TeacherError(

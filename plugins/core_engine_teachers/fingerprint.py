@@ -22,6 +22,8 @@ def fingerprint(folder: Path, options: EncoderOptions, max_length: int, identity
     it: they change embeddings by rounding only.
     """
     files = [folder / model_folder.CONFIG, *model_folder.tokenizer_files(folder), *model_folder.weight_files(folder)]
+    if not (folder / model_folder.WEIGHTS).is_file():
+        files.append(folder / model_folder.WEIGHTS_INDEX)
     if options.trust_remote_code:
         files += sorted(folder.glob("*.py"))
     whole = {

@@ -16,8 +16,8 @@ from core_engine_teachers import model_folder
 from core_engine_teachers.devices import computes_on_cpu, has_fast_bfloat16, is_out_of_memory
 from core_engine_teachers.forward import TorchForward
 from core_engine_teachers.large import INSTALL, missing_libraries
-from core_engine_teachers.left_padding import require_left_padding
 from core_engine_teachers.options import EncoderOptions
+from core_engine_teachers.padding import require_padding_is_harmless
 
 log = structlog.get_logger("core_engine.teachers")
 
@@ -33,8 +33,7 @@ def load_tokenizer(folder: Path, options: EncoderOptions) -> PreTrainedTokenizer
 def load_forward(folder: Path, options: EncoderOptions, max_length: int, device: str) -> TorchForward:
     """The folder's model, ready to compute with the layers and the padding that ``options`` ask for."""
     forward = TorchForward(load_model(folder, options, max_length, device), folder, options.layers, options.padding)
-    if options.padding == "left":
-        require_left_padding(forward, folder, max_length)
+    require_padding_is_harmless(forward, folder, options, max_length)
     return forward
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -182,13 +183,19 @@ def _usable_positions(config: dict[str, Any]) -> int | None:
 
 
 def _first_int(values: dict[str, Any], *names: str) -> int | None:
-    return next((int(values[name]) for name in names if isinstance(values.get(name), int | float)), None)
+    """The first that is a number of something, if any is."""
+    for name in names:
+        value = values.get(name)
+        # Limits are written as floats too, some of them as 1e30.
+        if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+            return int(value)
+    return None
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TeacherError(f"{path}: cannot be read ({error}); copy or download the model again") from error
     if not isinstance(value, dict):
         raise TeacherError(f"{path}: is not a JSON object; copy or download the model again")

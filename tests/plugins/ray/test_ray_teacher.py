@@ -49,6 +49,8 @@ class Teacher:
 
         if (self.folder / "broken").exists():
             raise TeacherError("the model is of no use: get another")
+        if (self.folder / "deadly").exists():
+            os._exit(3)
         time.sleep(0.2)
         self.usage = {"tokens": self.usage["tokens"] + 3 * len(texts)}
         with (self.folder / f"{os.getpid()}.told").open("a") as told:
@@ -100,7 +102,9 @@ def core_engine(setting: Path, *arguments: str, code: int = 0) -> subprocess.Com
 @pytest.mark.slow
 def test_workers_share_the_texts_and_the_store_is_the_teachers_own(setting: Path) -> None:
     assert "no worker" not in core_engine(setting, "check", "recipe.yaml").stdout
-    figures = json.loads(core_engine(setting, "encode", "recipe.yaml", "--json").stdout)
+    done = core_engine(setting, "encode", "recipe.yaml", "--json")
+    assert [line for line in done.stderr.splitlines() if "INFO" in line or "arn" in line] == []  # it keeps to itself
+    figures = json.loads(done.stdout)
     assert (figures["misses"], figures["tokens"]) == (600, 1800)
     told = [path.read_text().splitlines() for path in (setting / "told").iterdir()]
     assert len(told) == 2
@@ -118,6 +122,16 @@ def test_what_goes_wrong_in_a_worker_is_told_as_it_would_be_here(setting: Path) 
     (setting / "told" / "broken").touch()
     failed = core_engine(setting, "encode", "recipe.yaml", "--quiet", code=2)
     assert failed.stderr.splitlines()[-1] == "core-engine: a Ray worker: the model is of no use: get another"
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.slow
+def test_workers_that_die_and_workers_that_do_not_fit_are_an_error_and_no_endless_wait(setting: Path) -> None:
+    failed = core_engine(setting, "encode", "recipe.yaml", "teachers.spread.gpus=3", code=2)
+    assert "asks for gpus: 3, and the cluster has 0 in all" in failed.stderr
+    (setting / "told" / "deadly").touch()
+    failed = core_engine(setting, "encode", "recipe.yaml", code=2)
+    assert "core-engine: a Ray worker failed: " in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

@@ -121,9 +121,29 @@ def test_left_padding_is_refused_where_the_model_cannot_tell_padding_from_text(
 
     # As a model that counts positions from the left and takes none: this is what DistilBERT was for years.
     monkeypatch.setattr(TorchForward, "_positioned", lambda self, inputs: inputs)
-    with pytest.raises(TeacherError, match=r"padding: left changes this model's hidden states .* set padding: right"):
+    with pytest.raises(
+        TeacherError, match=r"padding on the left changes this model.s hidden states .* set padding: right"
+    ):
         build(tiny_model("distilbert"), padding="left").encode(TEXTS)
     build(tiny_model("llama"), padding="left").encode(TEXTS)  # its positions are relative
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_a_model_that_looks_across_the_mask_is_encoded_one_text_at_a_time(
+    tiny_model: ModelOf, tmp_path: Path, padding: str
+) -> None:
+    from transformers import AutoTokenizer, ConvBertConfig, ConvBertModel
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model("bert"))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    torch.manual_seed(0)
+    ConvBertModel(ConvBertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    told = f"padding on the {padding} changes this model's hidden states .* set batch_tokens: 1"
+    with pytest.raises(TeacherError, match=told):
+        build(tmp_path, padding=padding).encode(TEXTS)
+    rows = build(tmp_path, padding=padding, batch_tokens=1, normalize=False).encode(TEXTS)
+    torch.testing.assert_close(rows, one_by_one(tmp_path, TEXTS), atol=1e-5, rtol=1e-5)
 
 
 def test_the_contract_of_a_teacher(tiny_model: ModelOf) -> None:
