@@ -90,9 +90,13 @@ def seconds_to_wait(header: str | None) -> float:
 
 
 def shown(text: str, key: str | None) -> str:
-    """``text`` on one line, without the key, and only then cut, so that no part of a key is left at its end."""
+    """``text`` on one line, without the key, and only then cut, so that no part of a key is left at its end.
+
+    Endpoints quote the beginning of a key that they refuse, which goes too, from eight characters on.
+    """
     if key:
-        text = text.replace(key, "[key]")
+        for length in range(len(key), min(8, len(key)) - 1, -1):
+            text = text.replace(key[:length], "[key]")
     text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 

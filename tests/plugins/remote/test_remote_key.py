@@ -33,6 +33,7 @@ def echo(status: int) -> Callable[[Request], Reply]:
 
 ECHOES: dict[str, Callable[[Request], Reply]] = {
     **{str(status): echo(status) for status in (400, 401, 403, 404, 422, 429, 500, 307)},
+    "beginning": lambda request: fails(401, f"Incorrect API key provided: {KEY[:20]}..."),
     "text": lambda request: Reply(200, f"{'-' * 190}{KEY}".encode()),
     "object": lambda request: Reply(200, f'{{"you": "{KEY}"}}'.encode()),
     "index": lambda request: answer([{"index": KEY, "embedding": [1, 2, 3, 4]}]),
