@@ -10,9 +10,9 @@ and by appending to one file; ``write_compacted`` adds the merging of all segmen
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -57,16 +57,17 @@ def write(folder: Path, rows: Tensor, rounds: int) -> dict[str, float]:
     texts = texts_of(len(rows))
     batches = [(texts[i : i + BATCH], rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
 
+    names = (str(number) for number in itertools.count())  # new files each time, for both
+
     def by_store(compacted: bool) -> None:
-        shutil.rmtree(folder / "store", ignore_errors=True)
-        store = EmbeddingStore(folder / "store", "benchmark", rows.shape[1], "float16")
+        store = EmbeddingStore(folder / next(names), "benchmark", rows.shape[1], "float16")
         for batch, batch_rows in batches:
             store.add(batch, batch_rows)
         if compacted:
             store.compact()
 
     def by_append() -> None:
-        with (folder / "appended").open("wb", buffering=0) as file:
+        with (folder / next(names)).open("xb", buffering=0) as file:
             for _, batch_rows in batches:
                 file.write(batch_rows.half().numpy())
                 os.fsync(file.fileno())

@@ -89,7 +89,9 @@ class EmbeddingStore:
 
     def gather(self, numbers: Tensor) -> Tensor:
         """Rows by number (int64 ``[n]``): ``[n, dim]`` in the stored dtype; a copy. IndexError for one there is not."""
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < self._end:
+        if not len(numbers):
+            return torch.empty(0, self.header.dim, dtype=self.header.torch_dtype)
+        if not 0 <= int(numbers.min()) <= int(numbers.max()) < self._end:
             raise IndexError(f"row numbers go from 0 to {self._end - 1}")
         if len(self._rows) == 1:
             return _take(self._rows[0], numbers)
@@ -118,13 +120,8 @@ class EmbeddingStore:
         if not texts:
             return
         stored = rows.cpu().to(self.header.torch_dtype)
-        # In float64, in which no float32 row is too long or too short.
-        norms = torch.linalg.vector_norm(stored, dim=1, dtype=torch.float64)
-        if lost := (~(norms.isfinite() & (norms > 0))).nonzero().flatten().tolist():
-            raise TeacherError(
-                f"the embedding of {texts[lost[0]][:80]!r} does not fit {self.header.dtype} ({len(lost)} such of "
-                f"{len(texts)}): set store.dtype to bfloat16 or float32"
-            )
+        if self.header.dtype != "float32":
+            self._require_held(texts, stored)
         path = segment.write(self.folder, self.header, [key_of(text) for text in texts], stored)
         self._open(path)
 
@@ -175,6 +172,17 @@ class EmbeddingStore:
         except OSError as error:
             log.debug("use not noted", folder=str(self.folder), reason=str(error))  # a read-only store is fine
 
+    def _require_held(self, texts: Sequence[str], stored: Tensor) -> None:
+        """TeacherError where rounding has made a row infinite or zero."""
+        # The square of what float16 holds is far from the ends of float32; bfloat16 reaches as far as float32 itself.
+        wide = torch.float32 if self.header.dtype == "float16" else torch.float64
+        norms = torch.linalg.vector_norm(stored, dim=1, dtype=wide)
+        if lost := (~(norms.isfinite() & (norms > 0))).nonzero().flatten().tolist():
+            raise TeacherError(
+                f"the embedding of {texts[lost[0]][:80]!r} does not fit {self.header.dtype} ({len(lost)} such of "
+                f"{len(texts)}): set store.dtype to bfloat16 or float32"
+            )
+
     def _forget(self) -> None:
         self._seen: set[Path] = set()
         self._rows: list[Tensor] = []
@@ -209,11 +217,15 @@ class EmbeddingStore:
 
 
 def _take(rows: Tensor, numbers: Tensor) -> Tensor:
-    """``rows.index_select(0, numbers)``, which NumPy does by copying whole rows (bytes, since it has no bfloat16)."""
-    out = torch.empty(len(numbers), rows.shape[1], dtype=rows.dtype)
+    """``rows.index_select(0, numbers)`` by NumPy, which copies whole rows, into memory of large pages.
+
+    As bytes, since NumPy has no bfloat16.
+    """
+    source = rows.view(torch.uint8).numpy()
+    out = np.empty((len(numbers), source.shape[1]), np.uint8)
     # The mode "raise" would fill a buffer first. The numbers are good.
-    np.take(rows.view(torch.uint8).numpy(), numbers.numpy(), axis=0, out=out.view(torch.uint8).numpy(), mode="clip")
-    return out
+    np.take(source, numbers.numpy(), axis=0, out=out, mode="clip")
+    return torch.from_numpy(out).view(rows.dtype)
 
 
 def key_of(text: str) -> bytes:
