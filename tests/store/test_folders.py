@@ -36,8 +36,9 @@ def test_stores_are_listed_with_what_they_hold(tmp_path: Path) -> None:
 def test_files_that_hold_no_rows_are_named_and_pruned(tmp_path: Path) -> None:
     store = filled(tmp_path, "teacher")
     torn, other, left = (store.folder / name for name in ("torn.safetensors", "other.safetensors", "left.tmp"))
+    whole = next(store.folder.glob("*.safetensors")).read_bytes()
     torn.write_bytes(b"torn")
-    other.write_bytes(next(store.folder.glob("*.safetensors")).read_bytes().replace(b'"format":"2"', b'"format":"9"'))
+    other.write_bytes(whole.replace(b'"format":"2"', b'"format":"9"'))
     left.write_bytes(b"")
     os.utime(left, (time.time() - 2 * compaction.ABANDONED,) * 2)
     [folder] = list_folders(tmp_path)
