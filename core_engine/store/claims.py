@@ -43,11 +43,10 @@ class Writer:
     def __enter__(self) -> Writer:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self._guard.acquire(
-                poll_interval=POLL
-            ):  # others must not find the file before it is locked, and take its writer for dead
+            # Others must not find the file before it is locked, and take its writer for dead.
+            with self._guard.acquire(poll_interval=POLL):
                 self._alive.acquire()
-        except (OSError, Timeout, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # the second: a file system without locks
             raise unwritable(self._folder, error) from error
         return self
 
@@ -101,8 +100,8 @@ class Writer:
             except FileNotFoundError:
                 continue  # released
             machine, keys = content[:KEY_BYTES], content[KEY_BYTES:]
-            here = machine == _machine()
-            if is_dead(path.with_suffix(_ALIVE)) if here else age > LEASE:
+            given_up = is_dead(path.with_suffix(_ALIVE)) if machine == _machine() else age > LEASE
+            if given_up:
                 path.unlink(missing_ok=True)
                 continue
             taken.update(keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES))

@@ -12,6 +12,7 @@ from core_engine.errors import TeacherError
 from core_engine_teachers.options import Dtype, Precision
 
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _VOCABULARIES = (
@@ -66,6 +67,11 @@ def problem(folder: Path) -> str | None:
         return f"{folder}: no such folder; give one that holds a model, or a hub id such as 'owner/name'"
     if not (folder / CONFIG).is_file():
         return f"{folder}: has no {CONFIG}; save the model there with save_pretrained('{folder}')"
+    if (folder / ADAPTER).is_file():
+        return (
+            f"{folder / ADAPTER}: an adapter on top of another model, which transformers would load unseen; merge them "
+            f"with peft's merge_and_unload() and save the result"
+        )
     try:
         _read_object(folder / CONFIG)
         weights = weight_files(folder)

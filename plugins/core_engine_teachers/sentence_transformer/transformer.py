@@ -41,11 +41,6 @@ class Transformer:
 
 
 def read_transformer(folder: Path) -> Transformer:
-    if (folder / "adapter_config.json").is_file():
-        raise TeacherError(
-            f"{folder / 'adapter_config.json'}: module Transformer is an adapter on top of another model; merge them "
-            f"with peft's merge_and_unload() and save the result"
-        )
     file = next((folder / name for name in _SETTINGS if (folder / name).is_file()), None)
     if file is None:
         return Transformer(folder, None, None, lower_case=False)

@@ -1,16 +1,13 @@
-"""The tiny models of the other teachers, and a hub that is never reached by accident."""
+"""A hub that is never reached by accident, and two threads."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "teachers"))
 
 
 @pytest.fixture(autouse=True)
@@ -26,19 +23,3 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """``tiny_model(family)`` gives the folder of a saved model; many tests share it, so leave its files alone."""
-    from tiny_models import save_model
-
-    folders: dict[str, Path] = {}
-
-    def folder_of(family: str) -> Path:
-        if family not in folders:
-            folders[family] = tmp_path_factory.mktemp(family)
-            save_model(family, folders[family])
-        return folders[family]
-
-    return folder_of

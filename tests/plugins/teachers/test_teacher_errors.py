@@ -267,3 +267,9 @@ def test_a_device_that_is_not_there(bert: Path) -> None:
     teacher = HuggingFace(model=str(bert)).build(TeacherContext(device="cuda:0"))
     with expect(bert, "cannot be loaded"):
         teacher.encode(["dogs"])
+
+
+def test_an_adapter_is_not_loaded_unseen(bert: Path) -> None:
+    (bert / "adapter_config.json").write_text("{}")
+    with expect("adapter on top of another model"):
+        encode(bert)
