@@ -97,7 +97,6 @@ def _encode_missing(missing: list[str], teacher: Teacher, store: EmbeddingStore)
                 writer.renew()
                 encoded += len(texts)
                 progress.advance(len(texts))
-            writer.release()
             if store.segments > MANY:
                 store.compact()
             if len(elsewhere) == len(window):

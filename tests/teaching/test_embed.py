@@ -163,7 +163,7 @@ def test_a_store_of_many_files_is_compacted_on_the_way(tmp_path: Path, monkeypat
     assert 4 <= most <= 8
 
 
-def test_a_claim_is_taken_back_with_each_batch(tmp_path: Path) -> None:
+def test_each_batch_is_claimed_by_itself_and_the_last_claim_goes_with_the_writer(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Watching(Small):
