@@ -2,9 +2,9 @@
 
 Each writer holds a lock file for as long as it lives, which the operating system lets go when it dies, however it dies.
 Before it encodes a batch it writes the batch's keys to a claim file; once the rows are published, its next claim takes
-the place of this one, or the writer leaves. A claim counts no more once its writer is dead or, where that cannot be told
-(a writer on another machine), once it is older than the lease. Claims only save work: without them, two writers would
-store the same row twice.
+the place of this one, or the writer leaves. A claim counts no more once its writer is dead or, where that cannot be
+told (a writer on another machine), once it is older than the lease. Claims only save work: without them, two writers
+would store the same row twice.
 """
 
 from __future__ import annotations
