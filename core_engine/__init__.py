@@ -16,13 +16,32 @@ from core_engine.contracts.contexts import (
     KernelContext,
     LoggerContext,
     LossContext,
+    NegativesContext,
+    RephraserContext,
     ReshapeContext,
+    SamplerContext,
     TeacherContext,
 )
 from core_engine.contracts.data import Example
 from core_engine.contracts.hooks import HOOK_API, hookimpl
-from core_engine.contracts.objects import Batch, DataSource, Kernel, Logger, Loss, Record, Reshape, Teacher
+from core_engine.contracts.objects import (
+    Batch,
+    DataSource,
+    Epoch,
+    Kernel,
+    Logger,
+    Loss,
+    Negatives,
+    Record,
+    Rephraser,
+    Reshape,
+    Sampler,
+    Search,
+    Teacher,
+)
+from core_engine.contracts.pacing import Pacing
 from core_engine.contracts.run import RunInfo
+from core_engine.contracts.schedule import Ramp, Scheduled, each_value, value_at
 
 if TYPE_CHECKING:
     from core_engine.assembly.backend import BackendChoice, use_backend
@@ -72,6 +91,7 @@ __all__ = [
     "DataSourceContext",
     "EmbeddingProcessor",
     "Engine",
+    "Epoch",
     "Example",
     "FolderOrName",
     "Kernel",
@@ -81,13 +101,23 @@ __all__ = [
     "LoggerContext",
     "Loss",
     "LossContext",
+    "Negatives",
+    "NegativesContext",
+    "Pacing",
     "Pairs",
+    "Ramp",
     "Record",
+    "Rephraser",
+    "RephraserContext",
     "Reshape",
     "ReshapeContext",
     "Result",
     "RolloutCase",
     "RunInfo",
+    "Sampler",
+    "SamplerContext",
+    "Scheduled",
+    "Search",
     "Slot",
     "Splits",
     "Teacher",
@@ -95,10 +125,12 @@ __all__ = [
     "Train",
     "TrainedCore",
     "cache_dir",
+    "each_value",
     "embed",
     "hookimpl",
     "load_core",
     "use_backend",
+    "value_at",
 ]
 
 

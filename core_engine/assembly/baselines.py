@@ -11,7 +11,7 @@ from attrs import frozen
 from torch import Tensor
 
 from core_engine.contracts.metrics import METRICS
-from core_engine.contracts.objects import Loss
+from core_engine.contracts.objects import Loss, Sampler
 from core_engine.data.noise import noise_std, with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits
@@ -20,6 +20,8 @@ from core_engine.evaluation.baselines import BASELINES, why_left_out
 from core_engine.evaluation.metrics import evaluate
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.training.inference import apply_core
+from core_engine.training.negatives import NegativeTable
+from core_engine.training.rows import TrainingRows
 
 log = structlog.get_logger("core_engine.evaluation")
 
@@ -41,15 +43,19 @@ def score_baselines(
     monitor: str,
     seed: int,
     should_stop: Callable[[], bool],
+    sampler: Sampler | None = None,
+    table: NegativeTable | None = None,
 ) -> BaselineRows | None:
     """Fits each on the training split, chooses by the validation split, scores on the test split. None if
     it was asked to stop before the last one.
 
-    The adapters are trained with the run's own loss. A denoising autoencoder's baselines are fitted to noisy inputs.
+    The adapters are trained with the run's own loss, ``sampler`` and negatives (``table``).
+    A denoising autoencoder's baselines are fitted to noisy inputs.
     """
     train, validation, test, corpus = data.train, data.validation, data.test, data.corpus
     if isinstance(mode, Autoencoder):
         train = with_noise(train, noise_std(train.inputs, mode.noise), seed, "baselines")
+    arrange = None if sampler is None else TrainingRows(train, len(train), seed, sampler=sampler).order
     metric = monitor if monitor in METRICS else "mrr@10"
     rows: dict[str, dict[str, float]] = {}
     left_out: dict[str, str] = {}
@@ -63,7 +69,16 @@ def score_baselines(
         log.info("fitting baseline", name=name)
         fitted: Callable[[Tensor], Tensor]
         if name in ADAPTERS:
-            adapter = train_adapter(name, train, validation, loss=loss, metric=metric, seed=seed)
+            adapter = train_adapter(
+                name,
+                train,
+                validation,
+                loss=loss,
+                metric=metric,
+                seed=seed,
+                arrange=arrange,
+                negatives=None if table is None else table.of,
+            )
             fitted, parameters = partial(apply_core, adapter), _count(adapter)
         else:
             fitted, parameters = BASELINES[name](train, validation), _CLOSED_FORM[name](train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ def built(ref: ComponentRef, context: object) -> Any:
         ) from error
 
 
-def build_sources(recipe: Recipe) -> Sources:
-    context = DataSourceContext(seed=recipe.seed)
+def build_sources(recipe: Recipe, embedder: Embedder | None = None) -> Sources:
+    """``embedder``: the recipe's, for sources that weigh texts."""
+    context = DataSourceContext(seed=recipe.seed, embed=embedder)
     data = recipe.data
     return Sources(
         train=built(data.train, context),
@@ -83,8 +85,15 @@ def build_embedder(recipe: Recipe, device: torch.device) -> Embedder | None:
         return None
     # The name first: of two presets of one model, it is what people know it by.
     words = {"type": recipe.teachers[recipe.teacher or ""].type, **getattr(teacher, "description", {})}
-    store = EmbeddingStore(embeddings_dir(), teacher.fingerprint, teacher.dim, recipe.store.dtype, words)
-    return Embedder(teacher, store)
+    further = {
+        name: Embedder(other, _store(other, recipe, getattr(other, "description", {})))
+        for name, other in getattr(teacher, "further", {}).items()
+    }
+    return Embedder(teacher, _store(teacher, recipe, words), further)
+
+
+def _store(teacher: Teacher, recipe: Recipe, words: Mapping[str, object]) -> EmbeddingStore:
+    return EmbeddingStore(embeddings_dir(), teacher.fingerprint, teacher.dim, recipe.store.dtype, words)
 
 
 def embeddings_dir() -> Path:
@@ -129,9 +138,9 @@ def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProc
     )
 
 
-def build_criterion(recipe: Recipe, dim: int) -> Criterion:
-    """The losses; of two of one type, the second is called ``cosine_2`` and so on."""
-    context = LossContext(dim=dim, seed=recipe.seed)
+def build_criterion(recipe: Recipe, dim: int, further: Mapping[str, int] | None = None) -> Criterion:
+    """The losses; of two of one type, the second is called ``cosine_2`` and so on. ``further``: see LossContext."""
+    context = LossContext(dim=dim, seed=recipe.seed, further=further or {})
     terms = []
     names: list[str] = []
     for term in recipe.loss:

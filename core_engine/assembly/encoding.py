@@ -11,10 +11,11 @@ import torch
 
 from core_engine.assembly.build import build_embedder, build_sources, resolve_device
 from core_engine.assembly.files import embedding_writer
-from core_engine.data.prepare import texts_of
+from core_engine.data.prepare import target_texts_of, texts_of
 from core_engine.errors import DataError
 from core_engine.log import ensure_logging
-from core_engine.recipe.schema import Recipe, Split
+from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
+from core_engine.recipe.schema import Filters, Recipe, Split
 from core_engine.run.folder import write_atomically
 from core_engine.store.folders import damaged
 from core_engine.teaching.embed import fill
@@ -35,8 +36,15 @@ def encode_recipe(recipe: Recipe) -> dict[str, Any]:
     embedder, texts = _opened(recipe)
     share = launched_share()
     figures = fill(texts, embedder.teacher, embedder.store, share)
+    found = {"folder": str(embedder.store.folder), "rank": share.rank, "processes": share.size, **figures.to_dict()}
+    if embedder.further:
+        targets = target_texts_of(build_sources(recipe, embedder), *_preparation(recipe))
+        found["further"] = {
+            name: {"folder": str(other.store.folder), **fill(targets, other.teacher, other.store, share).to_dict()}
+            for name, other in embedder.further.items()
+        }
     embedder.close()
-    return {"folder": str(embedder.store.folder), "rank": share.rank, "processes": share.size, **figures.to_dict()}
+    return found
 
 
 def verify_recipe(recipe: Recipe, sample: int, seed: int) -> dict[str, Any]:
@@ -99,8 +107,12 @@ def export_recipe(recipe: Recipe, output: Path) -> dict[str, Any]:
 
 def _opened(recipe: Recipe) -> tuple[Embedder, list[str]]:
     ensure_logging()
-    texts = texts_of(build_sources(recipe), recipe.mode, recipe.data.filters, recipe.data.split or Split(), recipe.seed)
     embedder = build_embedder(recipe, resolve_device(recipe.device))
+    texts = texts_of(build_sources(recipe, embedder), *_preparation(recipe))
     if embedder is None:
         raise DataError("the recipe names no teacher; name one under 'teacher'")
     return embedder, texts
+
+
+def _preparation(recipe: Recipe) -> tuple[Autoencoder | Dialogue | Mixed, Filters, Split, int]:
+    return recipe.mode, recipe.data.filters, recipe.data.split or Split(), recipe.seed

@@ -29,8 +29,8 @@ from core_engine.assembly.build import (
 )
 from core_engine.assembly.placement import checkpoint_facts, on_device
 from core_engine.assembly.resume import find_checkpoint, require_same_facts, require_same_recipe
-from core_engine.contracts.contexts import LoggerContext
-from core_engine.contracts.objects import Logger, Loss
+from core_engine.contracts.contexts import LoggerContext, NegativesContext, SamplerContext
+from core_engine.contracts.objects import Logger, Loss, Negatives, Sampler
 from core_engine.contracts.run import RunInfo
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
@@ -55,10 +55,12 @@ from core_engine.run.folder import (
     write_atomically,
 )
 from core_engine.run.result import Result, peak_rss_mb
+from core_engine.teaching.embedder import Embedder
 from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
+from core_engine.training.negatives import NegativeTable, choose_negatives
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.rows import training_rows
 from core_engine.training.trainer import Outcome, Trainer
@@ -82,6 +84,8 @@ class Engine:
     core: nn.Module
     loss: Loss
     train: Train = field(factory=Train)
+    sampler: Sampler | None = None
+    negatives: Negatives | None = None
     mode: Autoencoder | Dialogue | Mixed = field(factory=Dialogue)
     seed: int = 0
     device: str = "auto"
@@ -128,12 +132,14 @@ class Engine:
         device = resolve_device(recipe.device)
         embedder = build_embedder(recipe, device)
         data = prepare(
-            build_sources(recipe),
+            build_sources(recipe, embedder),
             recipe.mode,
             recipe.data.filters,
             recipe.data.split or Split(),
             recipe.seed,
             embedder,
+            recipe.data.difficulty,
+            None if embedder is None else embedder.further,
         )
         if embedder is not None:
             embedder.close()  # nothing more is encoded, and training can use the memory
@@ -145,7 +151,11 @@ class Engine:
         engine = cls(
             data=data,
             core=core,
-            loss=build_criterion(recipe, output_dim),
+            loss=build_criterion(
+                recipe, output_dim, {name: rows.shape[1] for name, rows in data.train.further.items()}
+            ),
+            sampler=None if recipe.sampler is None else built(recipe.sampler, SamplerContext()),
+            negatives=None if recipe.negatives is None else built(recipe.negatives, NegativesContext()),
             train=recipe.train,
             mode=recipe.mode,
             seed=recipe.seed,
@@ -165,6 +175,7 @@ class Engine:
                 "dim": embedder.teacher.dim,
                 "fingerprint": embedder.teacher.fingerprint,
                 "encoding": embedder.figures.to_dict(),
+                **_further_teachers(embedder),
             },
         )
         engine.seconds_by_phase["data"] = time.perf_counter() - started
@@ -192,10 +203,14 @@ class Engine:
             require_same_facts(checkpoint, facts)
         self._prepare_core(data.train, device)
         untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
-        rows = training_rows(data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets")
+        rows = training_rows(
+            data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets", self.sampler
+        )
         # A loss may have parameters. A copy's are trained: baselines, and another run, start from the first ones.
         untrained_criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
-        criterion = copy.deepcopy(untrained_criterion.to(device))
+        whole = rows.pairs.batch(torch.arange(len(rows.pairs), device=device), progress=0.0)
+        untrained_criterion.to(device).fit(rows.pairs.targets, whole)
+        criterion = copy.deepcopy(untrained_criterion)
         # What can fail is tried before there is a folder, so that a run that cannot start leaves none.
         monitor_of(self.train, data.validation)
         trained_parameters(self.core, criterion)
@@ -232,6 +247,7 @@ class Engine:
                 facts=facts,
                 events=events,
                 should_stop=should_stop,
+                negatives=self.negatives,
             )
             if checkpoint is not None:
                 trainer.restore(checkpoint)
@@ -270,6 +286,12 @@ class Engine:
                 "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
             )
 
+    def _negatives_for_baselines(self, train: Pairs) -> NegativeTable | None:
+        """Those that the core started with: an adapter's are not chosen again."""
+        if self.negatives is None:
+            return None
+        return choose_negatives(self.negatives, train, len(train), self.core, seed=self.seed, epoch=0)
+
     def _conclude(
         self,
         run_dir: Path,
@@ -297,6 +319,8 @@ class Engine:
             monitor=self.train.monitor,
             seed=self.seed,
             should_stop=lambda: should_stop(outcome.step),
+            sampler=self.sampler,
+            table=self._negatives_for_baselines(data.train),
         )
         if baselines is None:
             return None
@@ -332,3 +356,18 @@ class Engine:
             log.warning("curves not drawn", reason=str(error))  # the result is safe
         log.info("run finished", run_dir=str(run_dir), seconds=round(result.seconds, 1), reason=outcome.reason)
         return result
+
+
+def _further_teachers(embedder: Embedder) -> dict[str, Any]:
+    """What the result says of them, where there are any."""
+    if not embedder.further:
+        return {}
+    facts = {
+        name: {
+            "dim": other.teacher.dim,
+            "fingerprint": other.teacher.fingerprint,
+            "encoding": other.figures.to_dict(),
+        }
+        for name, other in embedder.further.items()
+    }
+    return {"further": facts}

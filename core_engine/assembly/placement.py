@@ -34,7 +34,8 @@ def checkpoint_facts(data: Splits) -> dict[str, Any]:
     digest = hashlib.sha256()
     for pairs in (data.train, data.extra, data.validation, data.test):
         if pairs is not None:
-            for tensor in (pairs.inputs, pairs.targets, pairs.target_ids, pairs.group_ids):
+            optional = (pairs.group_ids, pairs.difficulty, *pairs.further.values())
+            for tensor in (pairs.inputs, pairs.targets, pairs.target_ids, *optional):
                 digest.update(b"" if tensor is None else tensor.cpu().numpy().tobytes())
     return {
         "input_dim": data.train.inputs.shape[1],

@@ -110,7 +110,7 @@ def load_core(
         raise CheckpointError(f"{checkpoint.path}: its manifest is damaged: {error!r}") from error
     target = resolve_device(device)
     if core is None and recipe is not None:
-        core = build_core(recipe, input_dim, output_dim).to(target)
+        core = build_core(recipe, input_dim, output_dim).to(target).eval()  # some cells compute less than in training
         use_backend(core, backend, batch=ROWS, host=host)
     assert core is not None, "either given, or built from the recipe"  # noqa: S101
     load_core_weights(checkpoint, core)

@@ -20,12 +20,15 @@ class Kind(StrEnum):
     KERNEL = "kernel"
     BACKEND = "backend"
     LOSS = "loss"
+    SAMPLER = "sampler"
+    NEGATIVES = "negatives"
+    REPHRASER = "rephraser"
     LOGGER = "logger"
 
     @property
     def hook(self) -> str:
         """The hook that plugins implement to supply components of this kind: its plural."""
-        return {"loss": "losses"}.get(self.value, f"{self.value}s")
+        return {"loss": "losses", "negatives": "negatives"}.get(self.value, f"{self.value}s")
 
 
 @frozen

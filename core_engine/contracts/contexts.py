@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import Factory, frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @frozen
 class DataSourceContext:
-    """``seed``: the recipe's seed, for a source that samples."""
+    """``seed``: the recipe's seed, for a source that samples. ``embed``: the run's teacher behind its store, texts to
+    float32 ``[n, D]``, for a source that weighs texts; None where the recipe has none.
+    """
 
     seed: int
+    embed: Callable[[Sequence[str]], Tensor] | None = None
 
 
 @frozen
@@ -54,9 +62,28 @@ class BackendContext:
 
 @frozen
 class LossContext:
-    """``dim``: dimension of output and target."""
+    """``dim``: dimension of output and target. ``further``: of the embeddings of each further teacher, by name."""
 
     dim: int
+    seed: int
+    further: Mapping[str, int] = Factory(dict)
+
+
+@frozen
+class SamplerContext:
+    """Nothing is known before the data are read: see :class:`core_engine.Epoch`."""
+
+
+@frozen
+class NegativesContext:
+    """Nothing is known before the data are read: see :class:`core_engine.Search`."""
+
+
+@frozen
+class RephraserContext:
+    """``device``: a torch device string such as ``cpu`` or ``cuda:0``, never ``auto``."""
+
+    device: str
     seed: int
 
 

@@ -18,6 +18,9 @@ class Example:
     ``input`` and ``target`` are both texts or both embeddings (1-D float arrays); ``target`` is None for a row that
     is a text of its own rather than a pair. ``group`` is the unit that never stands in two splits (a topic, a
     document, a customer); None where the data names none. ``id`` is unique within a source.
+
+    ``origin``: for a row that was made from another of the same source, that row's id. Such a row stands in training
+    or nowhere: it is left out where the row that it was made from is held out.
     """
 
     id: str
@@ -25,3 +28,4 @@ class Example:
     target: str | np.ndarray[Any, Any] | None = None
     group: str | None = None
     metadata: Mapping[str, object] = Factory(dict)
+    origin: str | None = None

@@ -7,17 +7,16 @@ these hooks with ``@hookimpl``::
     from core_engine import Component, hookimpl
 
     @frozen
-    class Huber:
-        \"\"\"Huber loss (Huber, 1964).\"\"\"
+    class Cauchy:
+        \"\"\"Cauchy loss (Black and Anandan, 1996).\"\"\"
         delta: float = field(default=1.0, validator=validators.gt(0))
 
         def build(self, context):
-            import torch.nn.functional as F
-            return lambda output, target, batch: F.huber_loss(output, target, delta=self.delta)
+            return lambda output, target, batch: ((output - target) / self.delta).square().log1p().mean()
 
     @hookimpl
     def losses():
-        return [Component("huber", Huber)]
+        return [Component("cauchy", Cauchy)]
 """
 
 from __future__ import annotations
@@ -90,6 +89,21 @@ def backends() -> Iterable[Component]:  # type: ignore[empty-body]
 @hookspec
 def losses() -> Iterable[Component]:  # type: ignore[empty-body]
     """Losses; built with LossContext into a Loss."""
+
+
+@hookspec
+def samplers() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Which training rows an epoch visits, and in what order; built with SamplerContext into a Sampler."""
+
+
+@hookspec
+def negatives() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Wrong targets for each training row; built with NegativesContext into Negatives."""
+
+
+@hookspec
+def rephrasers() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Other wordings of a text, for the data source ``expand``; built with RephraserContext into a Rephraser."""
 
 
 @hookspec

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from core_engine.contracts.data import Example
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 @runtime_checkable
@@ -38,7 +38,8 @@ class Teacher(Protocol):
     few words for people, such as its model; ``check_texts(texts)``, which raises for texts that ``encode`` would refuse
     and is asked of all of them before the first is encoded; ``close()``, which frees what ``encode`` has loaded; and
     ``stream(texts)``, an iterator of ``(numbers of texts, their rows)`` in any order, for one that computes elsewhere:
-    it is used in place of ``encode``, and what it gives is stored at once.
+    it is used in place of ``encode``, and what it gives is stored at once; and ``further``, other teachers by name,
+    whose embeddings of the targets losses are given beside the teacher's own.
     """
 
     @property
@@ -88,13 +89,19 @@ class Kernel(Protocol):
         ...
 
 
-@frozen
+@frozen(eq=False)
 class Batch:
     """What a loss may know of a batch besides output and target.
 
-    ``indices``: rows of the training set, int64 ``[B]``. ``inputs``: ``[B, D_in]`` as fed to the core, noise included.
+    ``indices``: rows of the split, int64 ``[B]``. ``inputs``: ``[B, D_in]`` as fed to the core, noise included.
     ``target_ids``: int64 ``[B]``; equal ids mean equal target texts, so such a row is no negative for another.
-    ``group_ids``: int64 ``[B]``. ``epoch`` counts from 0.
+    ``group_ids``: int64 ``[B]``. ``epoch`` counts from 0. ``progress``: the share of the run's steps done, 0 to 1; 1 on
+    held-out rows, where a schedule is at its end.
+
+    ``difficulty``: float32 ``[B]``, the share of training rows that are no harder, above 0 to 1; None where the recipe
+    asks for none, and on held-out rows. ``negatives``: ``[B, K, D]`` wrong targets, and ``negative_mask``, bool
+    ``[B, K]``, which of them are there; None without a ``negatives`` component, and on held-out rows. ``further``: the
+    targets' embeddings by each further teacher, ``[B, D_k]``, by its name.
     """
 
     indices: Tensor
@@ -102,18 +109,90 @@ class Batch:
     target_ids: Tensor
     group_ids: Tensor
     epoch: int
+    progress: float = 0.0
+    difficulty: Tensor | None = None
+    negatives: Tensor | None = None
+    negative_mask: Tensor | None = None
+    further: Mapping[str, Tensor] = Factory(dict)
 
 
 class Loss(Protocol):
     """Any callable ``(output, target, batch) -> scalar tensor``, or ``-> (scalar tensor, named parts)``.
 
-    output and target are ``[B, D]`` in the teacher's own space. An ``nn.Module`` may hold parameters of its own.
-    Parts are scalar tensors for the log only; they carry no gradient.
+    output and target are ``[B, D]`` in the teacher's own space. An ``nn.Module`` may hold parameters of its own, and
+    state in buffers, which checkpoints keep; it is in ``eval`` mode on held-out rows. Parts are scalar tensors for the
+    log only; they carry no gradient.
+
+    A loss may also have: ``rows(output, target, batch)``, the loss of each row, ``[B]``, so that other losses can weigh
+    rows; ``fit(target, batch)``, called once before training with the whole training split; and ``validated(output,
+    target, batch)``, called after each evaluation with the whole validation split.
     """
 
     def __call__(
         self, output: Tensor, target: Tensor, batch: Batch
     ) -> Tensor | tuple[Tensor, Mapping[str, Tensor]]: ...
+
+
+@frozen(eq=False)
+class Epoch:
+    """What a sampler may know of the epoch that it arranges; tensors are on the CPU.
+
+    ``rows``: how many rows there are, and how many the order must have. ``begin`` and ``end``: the shares of training
+    done before and after the epoch. ``group_ids``: int64 ``[rows]``, or None where the data has no groups.
+    ``difficulty``: float32 ``[rows]`` as in :class:`Batch`, or None. ``generator``: the only source of chance.
+    """
+
+    rows: int
+    batch_size: int
+    begin: float
+    end: float
+    group_ids: Tensor | None
+    difficulty: Tensor | None
+    generator: Generator
+
+
+class Sampler(Protocol):
+    """Arranges an epoch. It is asked anew when a run is resumed, so it must not remember anything."""
+
+    def order(self, epoch: Epoch) -> Tensor:
+        """Row numbers, int64 ``[epoch.rows]``, each at least 0 and below ``epoch.rows``; a row may come up several
+        times or not at all.
+        """
+        ...
+
+
+@frozen(eq=False)
+class Search:
+    """Where wrong targets are to be found, on the device.
+
+    ``queries``: ``[n, D]``, where the map takes each training row now: before the first step the teacher's own
+    embedding of the input (the untrained core's output, where input and target have different dimensions).
+    ``corpus``: ``[m, D]``, the distinct training targets. ``own``: int64 ``[n]``, each row's right one among them.
+    ``generator``: the only source of chance, on the CPU.
+    """
+
+    queries: Tensor
+    corpus: Tensor
+    own: Tensor
+    generator: Generator
+
+
+class Negatives(Protocol):
+    """Chooses wrong targets for training rows, anew every ``refresh_every`` epochs."""
+
+    refresh_every: int
+
+    def choose(self, search: Search) -> tuple[Tensor, Tensor]:
+        """Rows of the corpus, int64 ``[n, K]``, and which of them hold, bool ``[n, K]``; never a row's own target."""
+        ...
+
+
+class Rephraser(Protocol):
+    """Finds other wordings of texts."""
+
+    def rephrase(self, texts: Sequence[str], count: int) -> list[list[str]]:
+        """For each text up to ``count`` wordings that ask for the same, best first."""
+        ...
 
 
 @frozen

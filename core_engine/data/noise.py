@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -32,4 +33,4 @@ def with_noise(pairs: Pairs, std: float, seed: int, purpose: str) -> Pairs:
     source = generator(seed, "noise on", purpose)
     drawn = torch.randn(pairs.inputs.shape, generator=source).to(pairs.inputs)
     noisy = pairs.inputs + std * drawn
-    return Pairs(noisy, pairs.targets, pairs.target_ids, pairs.group_ids)
+    return attrs.evolve(pairs, inputs=noisy)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import attrs
 import torch
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from torch import Tensor
+
+from core_engine.contracts.objects import Batch
 
 
 def _shape(tensor: Tensor) -> str:
@@ -17,13 +22,16 @@ class Pairs:
 
     inputs ``[n, D_in]``, targets ``[n, D_out]``: float32. target_ids: int64 ``[n]``, equal where the target texts are
     equal (so that a duplicate of the answer is never counted as a wrong one). group_ids: int64 ``[n]`` or None where
-    the data names no groups. In an autoencoder, ``targets`` holds the clean input.
+    the data names no groups. In an autoencoder, ``targets`` holds the clean input. difficulty: float32 ``[n]`` as in
+    :class:`core_engine.Batch`, or None. further: the targets by each further teacher, float32 ``[n, D_k]``, by name.
     """
 
     inputs: Tensor = field(repr=_shape)
     targets: Tensor = field(repr=_shape)
     target_ids: Tensor = field(repr=False)
     group_ids: Tensor | None = field(default=None, repr=False)
+    difficulty: Tensor | None = field(default=None, repr=False)
+    further: Mapping[str, Tensor] = field(default=Factory(dict), repr=False)
 
     @target_ids.default
     def _each_target_its_own(self) -> Tensor:
@@ -31,10 +39,10 @@ class Pairs:
 
     def __attrs_post_init__(self) -> None:
         lengths = {len(self.inputs), len(self.targets), len(self.target_ids)}
-        if self.group_ids is not None:
-            lengths.add(len(self.group_ids))
+        optional = [tensor for tensor in (self.group_ids, self.difficulty) if tensor is not None]
+        lengths.update(map(len, [*optional, *self.further.values()]))
         if len(lengths) != 1:
-            raise ValueError(f"inputs, targets, target_ids and group_ids must have one length, not {sorted(lengths)}")
+            raise ValueError(f"all tensors of a split must have one length, not {sorted(lengths)}")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -45,4 +53,19 @@ class Pairs:
             self.targets.to(device),
             self.target_ids.to(device),
             None if self.group_ids is None else self.group_ids.to(device),
+            None if self.difficulty is None else self.difficulty.to(device),
+            {name: rows.to(device) for name, rows in self.further.items()},
         )
+
+    def with_targets(self, order: Tensor) -> Pairs:
+        """Row i with the target of row ``order[i]``."""
+        further = {name: rows[order] for name, rows in self.further.items()}
+        return attrs.evolve(self, targets=self.targets[order], target_ids=self.target_ids[order], further=further)
+
+    def batch(self, rows: Tensor, *, epoch: int = 0, progress: float = 1.0) -> Batch:
+        """What a loss may know of these rows, int64 ``[B]``, but for what training alone has: difficulty and mined
+        negatives. A row without a group is a group of its own.
+        """
+        groups = rows if self.group_ids is None else self.group_ids[rows]
+        further = {name: values[rows] for name, values in self.further.items()}
+        return Batch(rows, self.inputs[rows], self.target_ids[rows], groups, epoch, progress, further=further)

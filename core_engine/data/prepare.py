@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core_engine.contracts.data import Example
 from core_engine.contracts.objects import DataSource
+from core_engine.data.difficulty import difficulty_of
 from core_engine.data.filters import filter_examples
 from core_engine.data.identity import identity
 from core_engine.data.modes import answers, held_out_rows, without_known_texts
@@ -21,6 +22,7 @@ from core_engine.data.pairs import Pairs
 from core_engine.data.read import read_examples
 from core_engine.data.split import require_disjoint, require_held_out, split_by_group
 from core_engine.errors import DataError
+from core_engine.recipe.difficulty import Difficulty
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.recipe.schema import Filters, Split
 
@@ -61,8 +63,11 @@ def prepare(
     split: Split,
     seed: int,
     embed: Embed | None,
+    difficulty: Difficulty | None = None,
+    further: Mapping[str, Embed] | None = None,
 ) -> Splits:
-    """Reads and embeds everything a run needs. ``embed``: None where the sources give embeddings.
+    """Reads and embeds everything a run needs. ``embed``: None where the sources give embeddings. ``further``: the
+    further teachers by name, which embed the targets of training and validation.
 
     Split before anything is embedded or fitted. DataError where a part is too small to train or evaluate on.
     """
@@ -71,17 +76,24 @@ def prepare(
     if filters.min_similarity is not None:
         rows["train"] = _similar(rows["train"], vectors, filters.min_similarity, dropped)
     extra = answers(rows["train"]) if isinstance(mode, Mixed) else None
+    others = {name: _vectors([_targets_alone(rows)], embed_further) for name, embed_further in (further or {}).items()}
     report: dict[str, object] = {
         "rows": {part: len(examples) for part, examples in rows.items()},
         "groups": {part: len({r.group for r in examples} - {None}) for part, examples in rows.items()},
         "dropped": dropped,
     }
+    synthetic = sum(row.origin is not None for row in rows["train"])
+    if synthetic:
+        report["synthetic"] = synthetic  # of the training rows
     log.info("data ready", **{part: len(examples) for part, examples in rows.items()})
+    train = _pairs(rows["train"], vectors, others)
+    if difficulty is not None:
+        train = attrs.evolve(train, difficulty=difficulty_of(rows["train"], difficulty, vectors))
     return Splits(
-        train=_pairs(rows["train"], vectors),
-        validation=_pairs(rows["validation"], vectors),
+        train=train,
+        validation=_pairs(rows["validation"], vectors, others),
         test=_pairs(rows["test"], vectors),
-        extra=None if extra is None else _pairs(extra, vectors),
+        extra=None if extra is None else _pairs(extra, vectors, others),
         corpus=torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None,
         report=report,
     )
@@ -96,6 +108,14 @@ def texts_of(
     if not texts:
         raise DataError("the data are ready embeddings: there is nothing to encode")
     return texts
+
+
+def target_texts_of(
+    sources: Sources, mode: Autoencoder | Dialogue | Mixed, filters: Filters, split: Split, seed: int
+) -> list[str]:
+    """The distinct texts of those that a further teacher embeds: the targets of training and validation."""
+    rows, _, _ = _prepared_rows(sources, mode, filters, split, seed)
+    return _distinct_texts([_targets_alone(rows)])
 
 
 def prepare_held_out(
@@ -122,7 +142,7 @@ def _prepared_rows(
 ) -> tuple[dict[str, list[Example]], list[Example], dict[str, dict[str, int]]]:
     """Rows by part, corpus rows, and what was dropped: everything that comes before embeddings."""
     dropped: dict[str, dict[str, int]] = {}
-    parts = _split(_read(sources, filters, dropped), split, seed)
+    parts = _split(_read(sources, filters, dropped), split, seed, dropped)
     require_disjoint(parts)
     if not isinstance(mode, Autoencoder):
         require_held_out(parts)
@@ -131,8 +151,7 @@ def _prepared_rows(
         known = rows["train"]
         for part in ("validation", "test"):
             fresh = without_known_texts(rows[part], known)
-            if len(fresh) < len(rows[part]):
-                dropped.setdefault(part, {})["stands_elsewhere"] = len(rows[part]) - len(fresh)
+            _count(dropped, part, "stands_elsewhere", len(rows[part]) - len(fresh))
             rows[part] = fresh
             known = known + fresh
     for part, examples in rows.items():
@@ -162,11 +181,32 @@ def _filtered(rows: list[Example], filters: Filters, part: str, dropped: dict[st
     return filtered.rows
 
 
-def _split(parts: dict[str, list[Example]], split: Split, seed: int) -> dict[str, list[Example]]:
+def _split(
+    parts: dict[str, list[Example]], split: Split, seed: int, dropped: dict[str, dict[str, int]]
+) -> dict[str, list[Example]]:
+    """Rows that were made from others take no part in it: they join their origins in training, or are dropped."""
     held_out_parts: tuple[Literal["validation", "test"], ...] = ("validation", "test")
     shares: dict[str, float] = {part: split.share(part) for part in held_out_parts if part not in parts}
-    held_out = split_by_group(parts["train"], shares, seed) if shares else {}
-    return {part: held_out.get(part, parts.get(part, [])) for part in ("train", "validation", "test")}
+    originals: dict[str, list[Example]] = {}
+    for part, rows in parts.items():
+        originals[part] = [row for row in rows if row.origin is None]
+        if not originals[part]:
+            raise DataError(f"data.{part}: all {len(rows)} rows were made from others, which are not among them")
+        if part != "train":
+            _count(dropped, part, "synthetic", len(rows) - len(originals[part]))
+    held_out = split_by_group(originals["train"], shares, seed) if shares else {}
+    found = {part: held_out.get(part, originals.get(part, [])) for part in ("train", "validation", "test")}
+    there = {row.id for row in found["train"]}
+    held_out_inputs = {identity(row.input) for part in held_out_parts for row in found[part]}
+    synthetic = [row for row in parts["train"] if row.origin is not None]
+    joining = [row for row in synthetic if row.origin in there and identity(row.input) not in held_out_inputs]
+    _count(dropped, "train", "synthetic_of_held_out", len(synthetic) - len(joining))
+    return {**found, "train": found["train"] + joining}
+
+
+def _count(dropped: dict[str, dict[str, int]], part: str, rule: str, rows: int) -> None:
+    if rows:
+        dropped.setdefault(part, {})[rule] = rows
 
 
 def _corpus(source: DataSource | None, test: list[Example]) -> list[Example]:
@@ -233,12 +273,24 @@ def _similar(
     kept = [row for row, keep in zip(rows, (similarity >= threshold).tolist(), strict=True) if keep]
     if len(kept) < 2:
         raise DataError(f"data.filters.min_similarity: {threshold} leaves {len(kept)} training rows of {len(rows)}")
-    if len(kept) < len(rows):
-        dropped.setdefault("train", {})["min_similarity"] = len(rows) - len(kept)
+    _count(dropped, "train", "min_similarity", len(rows) - len(kept))
     return kept
 
 
-def _pairs(rows: list[Example], vectors: Callable[[object], Tensor]) -> Pairs:
+def _targets_alone(rows: dict[str, list[Example]]) -> list[Example]:
+    return [
+        attrs.evolve(row, input=row.target, target=None)
+        for part in ("train", "validation")
+        for row in rows[part]
+        if row.target is not None
+    ]
+
+
+def _pairs(
+    rows: list[Example],
+    vectors: Callable[[object], Tensor],
+    further: Mapping[str, Callable[[object], Tensor]] | None = None,
+) -> Pairs:
     groups = [row.group if row.group is not None else ("row", row.id) for row in rows]
     has_groups = any(row.group is not None for row in rows)
     return Pairs(
@@ -246,6 +298,7 @@ def _pairs(rows: list[Example], vectors: Callable[[object], Tensor]) -> Pairs:
         targets=torch.stack([vectors(row.target) for row in rows]),
         target_ids=_numbers([identity(row.target) for row in rows]),
         group_ids=_numbers(groups) if has_groups else None,
+        further={name: torch.stack([of(row.target) for row in rows]) for name, of in (further or {}).items()},
     )
 
 

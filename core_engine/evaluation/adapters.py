@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
 import structlog
 import torch
 import torch.nn.functional as F
@@ -103,7 +104,23 @@ ADAPTERS: Final[Mapping[str, Callable[[int, int, torch.Generator], nn.Module]]] 
 }
 
 
-def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, metric: str, seed: int) -> Adapter:
+#: (epoch, share of training done before it, and after it, batch size) to row numbers, int64 ``[n]``.
+Arrange = Callable[[int, float, float, int], Tensor]
+#: Row numbers ``[B]`` to wrong targets ``[B, K, D]`` and which of them are there, bool ``[B, K]``.
+WrongTargets = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def train_adapter(
+    name: str,
+    train: Pairs,
+    validation: Pairs,
+    *,
+    loss: Loss,
+    metric: str,
+    seed: int,
+    arrange: Arrange | None = None,
+    negatives: WrongTargets | None = None,
+) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
 
     AdamW (weight decay 0.01), one-cycle rate (Smith and Topin, 2019), 20 epochs in batches of at most 256 rows; on
@@ -112,7 +129,7 @@ def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, met
     Random numbers come from one generator made from ``seed``: the same seed, data and number of threads give the
     same weights on the CPU.
 
-    ``Batch.group_ids`` holds the row's own number where ``train`` has no groups: each row is its own group.
+    ``arrange``: the order of an epoch, shuffled where it is not given. ``negatives``: wrong targets for the loss.
 
     Raises TrainingError if ``validation`` does not have the metric, or the loss is not finite.
     """
@@ -132,9 +149,19 @@ def train_adapter(name: str, train: Pairs, validation: Pairs, *, loss: Loss, met
     best_epoch, best_score, best_state = 0, -math.inf, adapter.state_dict()
     for epoch in range(epochs):
         total = torch.zeros((), device=device)
-        order = torch.randperm(len(train), generator=generator).to(device)
-        for rows in order.tensor_split(batches):  # all of nearly one size: no tiny last batch
-            value = _loss_of(adapter, train, rows, loss, epoch)
+        if arrange is None:
+            order = torch.randperm(len(train), generator=generator)
+        else:
+            order = arrange(epoch, epoch / epochs, (epoch + 1) / epochs, _BATCH_SIZE)
+        parts = order.to(device).tensor_split(batches)  # all of nearly one size: no tiny last batch
+        for number, rows in enumerate(parts, start=epoch * batches):
+            batch = train.batch(rows, epoch=epoch, progress=number / (epochs * batches))
+            if train.difficulty is not None:
+                batch = attrs.evolve(batch, difficulty=train.difficulty[rows])
+            if negatives is not None:
+                wrong, holds = negatives(rows)
+                batch = attrs.evolve(batch, negatives=wrong, negative_mask=holds)
+            value = _loss_of(adapter, train, batch, loss)
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
@@ -163,16 +190,13 @@ def _optimizer(
         {"params": [adapter.offset], "lr": _OFFSET_PEAK_RATE},
     ]
     if isinstance(loss, nn.Module):
-        groups.append({"params": list(loss.parameters()), "lr": _PEAK_RATE})
+        groups.append({"params": list(loss.parameters()), "lr": _PEAK_RATE, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_WARM_UP)
     return optimizer, schedule
 
 
-def _loss_of(adapter: Adapter, train: Pairs, rows: Tensor, loss: Loss, epoch: int) -> Tensor:
-    inputs = train.inputs[rows]
-    groups = rows if train.group_ids is None else train.group_ids[rows]
-    batch = Batch(rows, inputs, train.target_ids[rows], groups, epoch)
-    value = loss(adapter(inputs), train.targets[rows], batch)
+def _loss_of(adapter: Adapter, train: Pairs, batch: Batch, loss: Loss) -> Tensor:
+    value = loss(adapter(batch.inputs), train.targets[batch.indices], batch)
     return value[0] if isinstance(value, tuple) else value

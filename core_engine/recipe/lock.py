@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 import yaml
 
+from core_engine.recipe.difficulty import DIFFICULTIES
 from core_engine.recipe.modes import MODES
 from core_engine.recipe.schema import LossTerm, Recipe
 from core_engine.recipe.slots import ComponentRef
 from core_engine.recipe.training import OPTIMIZERS, SCHEDULES
 from core_engine.recipe.yaml_source import resolve
 
-_CHOSEN = {cls: name for options in (MODES, OPTIMIZERS, SCHEDULES) for name, cls in options.items()}
+_CHOSEN = {cls: name for options in (DIFFICULTIES, MODES, OPTIMIZERS, SCHEDULES) for name, cls in options.items()}
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ComponentRef):
         return {"type": value.type, **_fields(value.config)}
     if isinstance(value, LossTerm):
-        return {**_plain(value.loss), "weight": value.weight}
+        return {**_plain(value.loss), "weight": _plain(value.weight)}
     if type(value) in _CHOSEN:
         return {"type": _CHOSEN[type(value)], **_fields(value)}
     if attrs.has(type(value)):

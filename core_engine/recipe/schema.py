@@ -14,6 +14,8 @@ from attrs.validators import and_, ge, gt, le, lt, min_len, optional
 from core_engine.contracts.backend import AUTO, REFERENCE
 from core_engine.contracts.component import Kind
 from core_engine.contracts.embeddings import StoredDtype
+from core_engine.contracts.schedule import Ramp, Scheduled, each_value
+from core_engine.recipe.difficulty import Difficulty
 from core_engine.recipe.modes import Mode
 from core_engine.recipe.slots import ComponentRef, NameOf, Slot
 from core_engine.recipe.training import Train
@@ -79,6 +81,8 @@ class Data:
     corpus: DataSlot | None = None
     split: Split | None = None
     filters: Filters = Factory(Filters)
+    #: What makes a training row difficult; curricula need it.
+    difficulty: Difficulty | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.split is None:
@@ -135,12 +139,25 @@ class Lattice:
 # Loss.
 
 
+_positive: Any = gt(0)
+
+
+def _weight(instance: object, attribute: attrs.Attribute[Any], value: Scheduled) -> None:
+    if isinstance(value, Ramp):
+        each_value(ge(0))(instance, attribute, value)
+        if not value.start and not value.end:
+            raise ValueError("a weight that is 0 throughout does nothing; remove the loss")
+    else:
+        _positive(instance, attribute, value)
+
+
 @frozen
 class LossTerm:
     """One loss and its weight in the sum; in the recipe, ``weight`` stands beside the loss's own options."""
 
     loss: Annotated[ComponentRef, Slot(Kind.LOSS)]
-    weight: float = field(default=1.0, validator=gt(0))
+    #: A number, or a ramp from ``start`` to ``end`` over the run.
+    weight: Scheduled = field(default=1.0, validator=_weight)
 
 
 # Embeddings.
@@ -196,6 +213,10 @@ class Recipe:
     teachers: dict[str, Annotated[ComponentRef, Slot(Kind.TEACHER)]] = Factory(dict)
     teacher: str | None = None
     store: Store = Factory(Store)
+    #: Which training rows an epoch visits, and in what order; null for each once, shuffled.
+    sampler: Annotated[ComponentRef, Slot(Kind.SAMPLER)] | None = None
+    #: Wrong targets for each training row, beside those in its batch.
+    negatives: Annotated[ComponentRef, Slot(Kind.NEGATIVES)] | None = None
     format: int = field(default=RECIPE_FORMAT, validator=_this_format)
     name: str = field(default="run", validator=_run_name)
     #: Every random stream of the run is derived from it.

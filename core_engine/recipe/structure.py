@@ -19,6 +19,7 @@ import cattrs
 from attrs import frozen
 
 from core_engine.contracts.component import FolderOrName, Kind
+from core_engine.contracts.schedule import Scheduled
 from core_engine.errors import PluginError
 from core_engine.host.registry import Registry
 from core_engine.recipe.nodes import Node, Problem, join
@@ -146,6 +147,11 @@ class Structurer:
         if located.node.value is None and type(None) in members:
             return None
         others = [member for member in members if member is not type(None)]
+        if isinstance(located.node.value, dict):
+            # One class among scalars: then what is wrong in the mapping is worth saying.
+            classes = [member for member in others if attrs.has(member)]
+            if len(classes) == 1 and all(member in _SCALARS for member in others if member not in classes):
+                others = classes
         if len(others) == 1:
             return self._structure(located, others[0])
         for member in others:
@@ -324,12 +330,12 @@ class Structurer:
         )
         return LossTerm(loss=loss, weight=weight)
 
-    def _weight(self, located: Located, own: dict[str, Node]) -> float:
+    def _weight(self, located: Located, own: dict[str, Node]) -> Scheduled:
         attribute = attrs.fields_dict(LossTerm)["weight"]
         if "weight" not in own:
             return cast(float, attribute.default)
         where = join(located.where, "weight")
-        weight = cast(float, self._structure(Located(own["weight"], where), float))
+        weight = cast(Scheduled, self._structure(Located(own["weight"], where), Scheduled))
         try:
             cast(Any, attribute.validator)(None, attribute, weight)
         except ValueError as error:

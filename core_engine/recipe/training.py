@@ -20,6 +20,8 @@ class AdamW:
     lr: float = field(default=1e-3, validator=[gt(0), le(MAX_RATE)])
     weight_decay: float = field(default=0.01, validator=ge(0))
     betas: tuple[float, float] = field(default=(0.9, 0.999), validator=deep_iterable(and_(ge(0), lt(1))))
+    #: Core parameters that are not decayed, by name or pattern such as ``*bias``; parameters of losses never are.
+    no_decay: list[str] = Factory(list)
 
 
 @frozen
@@ -37,6 +39,8 @@ class SGD:
     lr: float = field(default=0.1, validator=[gt(0), le(MAX_RATE)])
     momentum: float = field(default=0.9, validator=and_(ge(0), lt(1)))
     weight_decay: float = field(default=0.0, validator=ge(0))
+    #: Core parameters that are not decayed, by name or pattern such as ``*bias``; parameters of losses never are.
+    no_decay: list[str] = Factory(list)
 
 
 OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
@@ -116,8 +120,14 @@ class Train:
     #: Rows of one optimiser step; ``accumulate`` splits them into that many backward passes.
     batch_size: int = field(default=256, validator=ge(1))
     accumulate: int = field(default=1, validator=ge(1))
+    #: Take the loss over the whole of ``batch_size`` although the core sees a part of it at a time (GradCache): the
+    #: gradient of the large batch for the memory of a part and a second forward pass.
+    grad_cache: bool = False
     optimizer: Optimizer = Factory(AdamW)
     schedule: Schedule = Factory(Cosine)
+    #: Evaluate and keep the exponential moving average of the weights over steps with this decay; null for the weights
+    #: themselves.
+    ema: float | None = field(default=None, validator=optional(and_(gt(0), lt(1))))
     #: Largest norm of the gradient over all parameters; null for no clipping.
     clip_norm: float | None = field(default=1.0, validator=optional(gt(0)))  # type: ignore[arg-type]
     #: Epochs between evaluations on the validation split.
@@ -130,3 +140,5 @@ class Train:
     def __attrs_post_init__(self) -> None:
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        if self.grad_cache and self.accumulate == 1:
+            raise ValueError("grad_cache has no effect on a batch in one part; raise accumulate, or remove it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 from torch import Tensor
@@ -17,12 +17,13 @@ from core_engine.teaching.figures import Figures
 class Embedder:
     """``embedder(texts)`` gives float32 ``[len(texts), dim]``, each text encoded once, whichever run asks.
 
-    ``figures``: of all calls so far. ``close`` frees the teacher's model, if it has one loaded; a later call loads it
-    again.
+    ``further``: the teacher's further ones, by name. ``figures``: of all calls so far. ``close`` frees the models that
+    are loaded, of further teachers too; a later call loads them again.
     """
 
     teacher: Teacher
     store: EmbeddingStore
+    further: Mapping[str, Embedder] = field(factory=dict)
     figures: Figures = field(factory=Figures)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
@@ -34,3 +35,5 @@ class Embedder:
         close = getattr(self.teacher, "close", None)
         if close is not None:
             close()
+        for other in self.further.values():
+            other.close()

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from attrs import define, frozen
 from torch import nn
 
+from core_engine.errors import TrainingError
 from core_engine.recipe.training import SGD, Adam, AdamW, Constant, Cosine, Plateau
 
+#: A name that begins so is of a loss's parameter.
+LOSS_PREFIX = "loss."
 
-def build_optimizer(options: AdamW | Adam | SGD, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """PyTorch's own optimiser of that name."""
-    if isinstance(options, AdamW):
-        return torch.optim.AdamW(parameters, options.lr, options.betas, weight_decay=options.weight_decay)
+
+def build_optimizer(options: AdamW | Adam | SGD, named: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+    """PyTorch's own optimiser of that name. TrainingError for a pattern in ``no_decay`` that fits no parameter."""
     if isinstance(options, Adam):
-        return torch.optim.Adam(parameters, options.lr, options.betas)
-    return torch.optim.SGD(parameters, options.lr, options.momentum, weight_decay=options.weight_decay)
+        return torch.optim.Adam([parameter for _, parameter in named], options.lr, options.betas)
+    groups = _decay_groups(options, named)
+    if isinstance(options, AdamW):
+        return torch.optim.AdamW(groups, options.lr, options.betas, weight_decay=options.weight_decay)
+    return torch.optim.SGD(groups, options.lr, options.momentum, weight_decay=options.weight_decay)
+
+
+def _decay_groups(options: AdamW | SGD, named: Sequence[tuple[str, nn.Parameter]]) -> list[dict[str, Any]]:
+    of_core = [name for name, _ in named if not name.startswith(LOSS_PREFIX)]
+    for pattern in options.no_decay:
+        if not any(fnmatchcase(name, pattern) for name in of_core):
+            raise TrainingError(
+                f"train.optimizer.no_decay: {pattern!r} fits no parameter of the core: {', '.join(of_core)}"
+            )
+
+    def decays(name: str) -> bool:
+        return not name.startswith(LOSS_PREFIX) and not any(fnmatchcase(name, p) for p in options.no_decay)
+
+    decayed = [parameter for name, parameter in named if decays(name)]
+    left_alone = [parameter for name, parameter in named if not decays(name)]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": left_alone, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 @frozen

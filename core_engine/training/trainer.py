@@ -15,13 +15,16 @@ import structlog
 import torch
 from attrs import define, field, frozen
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.checkpoint import checkpoint
 
-from core_engine.contracts.objects import Batch, Record
+from core_engine.contracts.objects import Batch, Negatives, Record
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.errors import CheckpointError, TrainingError
 from core_engine.randomness import derive_seed, generator
 from core_engine.recipe.training import Train
+from core_engine.training.average import average_of
 from core_engine.training.checkpoint import (
     Checkpoint,
     discard_after,
@@ -33,14 +36,18 @@ from core_engine.training.checkpoint import (
 )
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
+from core_engine.training.inference import apply_core
+from core_engine.training.negatives import NegativeTable, choose_negatives
 from core_engine.training.optim import PlateauState, RateSchedule, build_optimizer
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.rows import TrainingRows
 from core_engine.training.stopping import Monitor, Progress
-from core_engine.training.validation import score_validation
+from core_engine.training.validation import score_output
 
 log = structlog.get_logger("core_engine.training")
 
+#: Rows of a backward pass: indices, target ids, group ids and, where there is one, difficulty.
+Part = tuple[Tensor, ...]
 
 _REMEDY = "lower train.optimizer.lr or set train.clip_norm; checkpoints written so far are of finite weights"
 
@@ -76,6 +83,7 @@ class Trainer:
     facts: dict[str, Any]
     events: Events
     should_stop: Callable[[int], bool] = lambda step: False
+    negatives: Negatives | None = None
 
     step: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
@@ -85,6 +93,8 @@ class Trainer:
     _history: list[Record] = field(factory=list, init=False)
     _sums: dict[str, Tensor] = field(factory=dict, init=False)
     _summed_rows: int = field(default=0, init=False)
+    _epoch_figures: dict[str, float] = field(factory=dict, init=False)
+    _table: NegativeTable | None = field(default=None, init=False)
     _stopped: str | None = field(default=None, init=False)
     _saved_at: float = field(factory=time.monotonic, init=False)
     _monitor: Monitor = field(init=False)
@@ -92,14 +102,17 @@ class Trainer:
     _parameters: list[nn.Parameter] = field(init=False)
     _optimizer: torch.optim.Optimizer = field(init=False)
     _rates: RateSchedule = field(init=False)
+    _average: AveragedModel | None = field(default=None, init=False)
     _has_gradient: Tensor = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._monitor = monitor_of(self.options, self.validation)
         self._trained = trained_parameters(self.core, self.criterion)
         self._parameters = [parameter for _, parameter in self._trained]
-        self._optimizer = build_optimizer(self.options.optimizer, self._parameters)
+        self._optimizer = build_optimizer(self.options.optimizer, self._trained)
         self._rates = RateSchedule(self.options.schedule, total_steps(self.options, self.rows))
+        if self.options.ema is not None:
+            self._average = average_of(self.core, self.options.ema)
         device = self.rows.pairs.inputs.device
         self._has_gradient = torch.zeros(len(self._trained), dtype=torch.bool, device=device)
 
@@ -137,12 +150,11 @@ class Trainer:
         """Trains through the rest of an epoch. False where it was asked to stop before the epoch's end."""
         rows, options, events = self.rows, self.options, self.events
         size = rows.size(self.epoch)
-        order = rows.order(self.epoch)
-        group_ids = order if rows.pairs.group_ids is None else rows.pairs.group_ids[order]
-        # Divided once an epoch: a step then only takes views that are there.
-        part_size = options.batch_size // options.accumulate
-        divided = (values.split(part_size) for values in (order, rows.pairs.target_ids[order], group_ids))
-        parts = list(zip(*divided, strict=True))
+        parts = self._parts_of_epoch()
+        if self.negatives is not None and self._batch == 0 and self.epoch % self.negatives.refresh_every == 0:
+            self._table = choose_negatives(
+                self.negatives, rows.pairs, rows.main, self.core, seed=self.seed, epoch=self.epoch
+            )
         forward = self._forward()
         while True:
             first, begin = self._batch * options.accumulate, self._batch * options.batch_size
@@ -161,6 +173,21 @@ class Trainer:
             if self.should_stop(self.step):
                 return False
 
+    def _parts_of_epoch(self) -> list[Part]:
+        """Divided once an epoch: a step then only takes views that are there."""
+        rows, options, pairs = self.rows, self.options, self.rows.pairs
+        total = self._rates.total_steps
+        first = self.step - self._batch
+        last = first + rows.steps(self.epoch, options.batch_size)
+        order = rows.order(self.epoch, first / total, min(1.0, last / total), options.batch_size)
+        self._epoch_figures = rows.figures(order)
+        order = order.to(pairs.inputs.device)
+        columns = [order, pairs.target_ids[order], order if pairs.group_ids is None else pairs.group_ids[order]]
+        if pairs.difficulty is not None:
+            columns.append(pairs.difficulty[order])
+        part_size = options.batch_size // options.accumulate
+        return list(zip(*(column.split(part_size) for column in columns), strict=True))
+
     def _forward(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The core as a function of inputs and row numbers; these key the noise of its cells."""
         core = self.core.train()
@@ -169,28 +196,60 @@ class Trainer:
             return lambda inputs, indices: core(inputs, seed, indices)
         return lambda inputs, indices: core(inputs)
 
-    def _accumulate_gradients(
-        self, forward: Callable[[Tensor, Tensor], Tensor], parts: list[tuple[Tensor, Tensor, Tensor]], count: int
-    ) -> None:
-        """Gradients of one step's ``count`` rows, in parts (indices, target ids, group ids) weighted by their rows."""
-        pairs = self.rows.pairs
+    def _accumulate_gradients(self, forward: Callable[[Tensor, Tensor], Tensor], parts: list[Part], count: int) -> None:
+        """Gradients of one step's ``count`` rows, in parts weighted by their rows.
+
+        With ``grad_cache`` (Gao et al., 2021) the loss is of all rows at once: only the outputs of a part are kept, and
+        in the backward pass the core computes each part again.
+        """
         source = None
         if self.rows.noise is not None:
-            source = generator(self.seed, "noise", self.epoch, self._batch, device=pairs.inputs.device)
-        for indices, target_ids, group_ids in parts:
-            inputs = pairs.inputs.index_select(0, indices)
-            if self.rows.noise is not None:
-                drawn = torch.randn(inputs.shape, generator=source, device=inputs.device, dtype=inputs.dtype)
-                inputs = torch.addcmul(inputs, drawn, self.rows.noise.index_select(0, indices))
-            batch = Batch(indices, inputs, target_ids, group_ids, self.epoch)
-            targets = pairs.targets.index_select(0, indices)
-            loss, named = self.criterion(forward(inputs, indices), targets, batch)
-            rows = len(indices)
-            (loss if rows == count else loss * (rows / count)).backward()
-            self._add("loss", loss.detach(), rows)
-            for name, value in named.items():
-                self._add(name, value, rows)
+            source = generator(self.seed, "noise", self.epoch, self._batch, device=self.rows.pairs.inputs.device)
+        if self.options.grad_cache:
+            inputs = [self._inputs(indices, source) for indices, *_ in parts]
+            outputs = [
+                checkpoint(forward, given, indices, use_reentrant=False)
+                for given, (indices, *_) in zip(inputs, parts, strict=True)
+            ]
+            whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+            self._backward(torch.cat(outputs), torch.cat(inputs), whole, count)
+        else:
+            for part in parts:
+                given = self._inputs(part[0], source)
+                self._backward(forward(given, part[0]), given, part, count)
         self._summed_rows += count
+
+    def _inputs(self, indices: Tensor, source: torch.Generator | None) -> Tensor:
+        """``[B, D_in]``, with the mode's noise from ``source``."""
+        inputs = self.rows.pairs.inputs.index_select(0, indices)
+        if self.rows.noise is None:
+            return inputs
+        drawn = torch.randn(inputs.shape, generator=source, device=inputs.device, dtype=inputs.dtype)
+        return torch.addcmul(inputs, drawn, self.rows.noise.index_select(0, indices))
+
+    def _backward(self, output: Tensor, inputs: Tensor, part: Part, count: int) -> None:
+        """Adds the gradient of these rows to that of the step's ``count`` rows."""
+        pairs = self.rows.pairs
+        indices, target_ids, group_ids, *difficulty = part
+        negatives = (None, None) if self._table is None else self._table.of(indices)
+        batch = Batch(
+            indices,
+            inputs,
+            target_ids,
+            group_ids,
+            self.epoch,
+            self.step / self._rates.total_steps,
+            difficulty[0] if difficulty else None,
+            negatives[0],
+            negatives[1],
+            {name: rows.index_select(0, indices) for name, rows in pairs.further.items()},
+        )
+        loss, named = self.criterion(output, pairs.targets.index_select(0, indices), batch)
+        rows = len(indices)
+        (loss if rows == count else loss * (rows / count)).backward()
+        self._add("loss", loss.detach(), rows)
+        for name, value in named.items():
+            self._add(name, value, rows)
 
     def _update(self, note_gradients: bool) -> None:
         parameters = self._parameters
@@ -203,6 +262,8 @@ class Trainer:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update_parameters(self.core)
 
     def _note_gradients(self) -> None:
         """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks
@@ -226,6 +287,7 @@ class Trainer:
             raise TrainingError(f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); {_REMEDY}")
         self._require_finite_weights()
         values["lr"] = self._optimizer.param_groups[0]["lr"]
+        values.update(self._epoch_figures)
         self._record("train", values)
         if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
             return None
@@ -237,7 +299,15 @@ class Trainer:
             raise TrainingError(f"weights are not finite after step {self.step}; {_REMEDY}")
 
     def _evaluate(self) -> str | None:
-        values = score_validation(self.core, self.criterion, self.validation, self.options.batch_size, self.seed)
+        core, pairs = self._evaluated_core(), self.validation
+        output = apply_core(core, pairs.inputs)
+        values = score_output(output, self.criterion, pairs, self.options.batch_size, self.seed)
+        everything = pairs.batch(
+            torch.arange(len(pairs), device=output.device),
+            epoch=self.epoch,
+            progress=self.step / self._rates.total_steps,
+        )
+        self.criterion.validated(output, pairs.targets, everything)
         self._record("evaluation", values)
         best = self._progress.best_step
         reason = self._progress.update(
@@ -247,11 +317,15 @@ class Trainer:
         self._plateau.update(self.options.schedule, improved)
         if improved:
             path = save_checkpoint(
-                self.checkpoints, "best", self.step, self.core, None, {**self.facts, "validation": values}
+                self.checkpoints, "best", self.step, core, None, {**self.facts, "validation": values}
             )
             rotate(self.checkpoints, self.options.checkpoints.keep)
             self.events.checkpoint(self.step, path)
         return reason
+
+    def _evaluated_core(self) -> nn.Module:
+        """What is scored and used: the average of the weights, where the recipe asks for one."""
+        return self.core if self._average is None else self._average.module
 
     def _record(self, kind: Literal["train", "evaluation"], values: dict[str, float]) -> None:
         record = Record(kind, self.step, self.epoch, values)
@@ -288,6 +362,8 @@ class Trainer:
             "sums": self._sums,
             "summed_rows": self._summed_rows,
             "has_gradient": self._has_gradient,
+            "average": None if self._average is None else self._average.state_dict(),
+            "negatives": None if self._table is None else attrs.asdict(self._table),
         }
         facts = {**self.facts, "best_step": self._progress.best_step}
         path = save_checkpoint(self.checkpoints, "step", self.step, self.core, state, facts)
@@ -308,6 +384,11 @@ class Trainer:
             self._sums = {name: total.to(self._has_gradient.device) for name, total in state["sums"].items()}
             self._summed_rows = state["summed_rows"]
             self._has_gradient.copy_(state["has_gradient"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+            if self.negatives is not None and state["negatives"] is not None:
+                device = self._has_gradient.device
+                self._table = NegativeTable(**{key: value.to(device) for key, value in state["negatives"].items()})
             self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
             self._stopped = state["stopped"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core_engine import Component, hookimpl
 from core_engine_teachers.hugging_face import HuggingFace
 from core_engine_teachers.minilm import MiniLM
+from core_engine_teachers.multi.config import Multi
 from core_engine_teachers.precomputed.config import Precomputed
 from core_engine_teachers.presets import Bert, CodeLlama, DistilBert, Gpt2, Llama, Mistral, Qwen, Roberta
 from core_engine_teachers.sentence_transformer.config import SentenceTransformer
@@ -18,6 +19,7 @@ __all__ = [
     "Llama",
     "MiniLM",
     "Mistral",
+    "Multi",
     "Precomputed",
     "Qwen",
     "Roberta",
@@ -41,4 +43,5 @@ def teachers() -> list[Component]:
         Component("bert", Bert),
         Component("sentence_transformer", SentenceTransformer),
         Component("precomputed", Precomputed),
+        Component("multi", Multi),
     ]

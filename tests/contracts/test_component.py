@@ -78,4 +78,7 @@ def test_each_kind_has_its_hook() -> None:
         "backend": "backends",
         "loss": "losses",
         "logger": "loggers",
+        "sampler": "samplers",
+        "negatives": "negatives",
+        "rephraser": "rephrasers",
     }

@@ -12,6 +12,7 @@ from torch import Tensor
 from core_engine import Example
 from core_engine.data.prepare import Sources, Splits, prepare
 from core_engine.errors import DataError
+from core_engine.recipe.difficulty import Length
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.recipe.schema import Filters, Split
 
@@ -164,3 +165,82 @@ def test_a_source_that_fails_is_a_data_error() -> None:
 
     with pytest.raises(DataError, match="train: the source failed: OSError: the cable is out"):
         prepared(Sources(train=Failing()))
+
+
+def elsewhere(count: int) -> Rows:
+    return Rows([Example(f"e{i}", f"question {100 + i}", f"answer {100 + i}", f"e{i}") for i in range(count)])
+
+
+def with_siblings(count: int, groups: int, each: int) -> list[Example]:
+    rows = dialogue(count, groups).rows
+    siblings = [
+        Example(f"{row.id}/{n}", f"{row.input} anew {n}", row.target, row.group, origin=row.id)
+        for row in rows
+        for n in range(each)
+    ]
+    return rows + siblings
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_made_from_others_follow_them_into_training_or_nowhere(seed: int) -> None:
+    rows = with_siblings(60, 12, 3)
+    asked: list[str] = []
+
+    def noting(texts: Sequence[str]) -> Tensor:
+        asked.extend(texts)
+        return embed(texts)
+
+    data = prepare(Sources(train=Rows(rows)), Dialogue(), Filters(), Split(), seed, noting)
+    held_out = len(data.validation) + len(data.test)
+    assert len(data.train) == 4 * (60 - held_out)
+    assert data.report["synthetic"] == 3 * (60 - held_out)
+    assert data.report["dropped"] == {"train": {"synthetic_of_held_out": 3 * held_out}}
+    # Nothing of the siblings of held-out rows is even embedded.
+    assert sum("anew" in text for text in asked) == 3 * (60 - held_out)
+
+
+def test_a_row_made_from_another_is_never_held_out() -> None:
+    held_out = Rows(with_siblings(10, 2, 1))
+    train = Rows([Example(f"t{i}", f"other {i}", f"word {i}", f"t{i}") for i in range(10)])
+    data = prepared(Sources(train=train, validation=held_out, test=elsewhere(10)))
+    assert len(data.validation) == 10
+    assert data.report["dropped"] == {"validation": {"synthetic": 10}}
+
+
+def test_a_rephrased_question_that_is_asked_in_held_out_data_is_dropped() -> None:
+    rows = [Example(f"t{i}", f"other {i}", f"word {i}", f"t{i}") for i in range(10)]
+    rows.append(Example("made", "question 3", "word 3", "t3", origin="t3"))
+    data = prepared(Sources(train=Rows(rows), validation=dialogue(10, 2), test=elsewhere(10)))
+    assert len(data.train) == 10
+    assert data.report["dropped"] == {"train": {"synthetic_of_held_out": 1}}
+
+
+def test_rows_made_from_others_alone_are_an_error() -> None:
+    rows = [Example(f"t{i}", f"q {i}", f"a {i}", f"t{i}", origin="gone") for i in range(10)]
+    with pytest.raises(DataError, match="all 10 rows were made from others, which are not among them"):
+        prepared(Sources(train=Rows(rows)))
+
+
+def test_further_teachers_embed_the_targets_of_training_and_validation() -> None:
+    asked: list[str] = []
+
+    def other(texts: Sequence[str]) -> Tensor:
+        asked.extend(texts)
+        return torch.tensor([[float(text.split()[1])] * 5 for text in texts])
+
+    data = prepare(Sources(train=dialogue(40, 10)), Dialogue(), Filters(), Split(), 0, embed, further={"big": other})
+    assert all(text.startswith("answer") for text in asked)
+    assert len(asked) == len(data.train) + len(data.validation)
+    for pairs in (data.train, data.validation):
+        assert pairs.further["big"].shape == (len(pairs), 5)
+        # The number in the text is the one that embed has seen: rows stand where they belong.
+        wanted = torch.stack([vector(f"answer {int(row[0])}") for row in pairs.further["big"]])
+        assert torch.equal(pairs.targets, wanted)
+    assert data.test.further == {}
+
+
+def test_difficulty_is_of_the_training_rows() -> None:
+    data = prepare(Sources(train=dialogue(40, 10)), Dialogue(), Filters(), Split(), 0, embed, difficulty=Length())
+    assert data.train.difficulty is not None
+    assert data.train.difficulty.eq(1).all(), "all have as many words"
+    assert data.validation.difficulty is None

@@ -29,7 +29,13 @@ def test_of_several_files_the_last_wins(load: Load, write: Write, minimal: str) 
 def test_a_component_of_another_type_is_replaced_whole(load: Load, write: Write, minimal: str) -> None:
     write(a=minimal + "train: {optimizer: {type: adamw, lr: 0.5, weight_decay: 0.25}}\n")
     lock = recipe_to_dict(load("extends: a.yaml\ntrain: {optimizer: {type: sgd}}\n").recipe)
-    assert lock["train"]["optimizer"] == {"type": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+    assert lock["train"]["optimizer"] == {
+        "type": "sgd",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "no_decay": [],
+    }
 
 
 def test_a_component_of_the_same_type_or_none_is_merged(load: Load, write: Write, minimal: str) -> None:

@@ -141,12 +141,30 @@ def test_a_lock_is_the_same_from_anywhere(
 def test_every_default_is_written_out(load: Load, minimal: str) -> None:
     lock = recipe_to_dict(load(minimal).recipe)
     assert list(lock) == [
-        *("data", "lattice", "reshape", "loss", "mode", "loggers", "teachers", "teacher", "store", "format", "name"),
-        *("seed", "device", "output", "requires", "centre", "control", "train", "evaluation"),
+        *("data", "lattice", "reshape", "loss", "mode", "loggers", "teachers", "teacher", "store", "sampler"),
+        *(
+            "negatives",
+            "format",
+            "name",
+            "seed",
+            "device",
+            "output",
+            "requires",
+            "centre",
+            "control",
+            "train",
+            "evaluation",
+        ),
     ]
     assert lock["loss"] == [{"type": "cosine", "weight": 1.0}]
     assert lock["loggers"] == [{"type": "console"}, {"type": "jsonl"}]
-    assert lock["train"]["optimizer"] == {"type": "adamw", "lr": 0.001, "weight_decay": 0.01, "betas": [0.9, 0.999]}
+    assert lock["train"]["optimizer"] == {
+        "type": "adamw",
+        "lr": 0.001,
+        "weight_decay": 0.01,
+        "betas": [0.9, 0.999],
+        "no_decay": [],
+    }
     assert lock["data"]["filters"]["drop_duplicates"] == "train"
 
 

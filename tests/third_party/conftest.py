@@ -33,7 +33,7 @@ def {hook}():
 
 #: Distribution -> version, entry-point name, and source of the one module, for packages that are small.
 PACKAGES = {
-    "rival-losses": ("0.3", "rival", LOSS.format(hook="losses", name="huber", summary="Another Huber loss.")),
+    "rival-losses": ("0.3", "rival", LOSS.format(hook="losses", name="cauchy", summary="Another Cauchy loss.")),
     "twin-losses": ("4.0", "acme", LOSS.format(hook="losses", name="twin", summary="Of a plugin with a name taken.")),
     "misspelled-losses": ("1.0", "misspelled", LOSS.format(hook="losess", name="lost", summary="Never seen.")),
     "future-losses": ("9.0", "future", "HOOK_API = 99\n" + LOSS.format(hook="losses", name="late", summary="Later.")),

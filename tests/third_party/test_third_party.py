@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from core_engine import Kind
 from core_engine.host.host import PluginHost
 
 RECIPE = Path(__file__).parent / "acme.yaml"
+BUNDLED_LOSSES = PluginHost.discover().registry.names(Kind.LOSS)
 Engine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -48,7 +50,7 @@ def test_what_it_supplies_is_listed_with_its_distribution(engine: Engine) -> Non
     (acme,) = [plugin for plugin in listing["plugins"] if plugin["name"] == "acme"]
     assert (acme["distribution"], acme["version"]) == ("acme-lattice", "1.2")
     assert {(c["kind"], c["name"]): c["summary"] for c in acme["components"]} == {
-        ("loss", "huber"): "Huber loss: quadratic up to delta, linear beyond (Huber, 1964).",
+        ("loss", "cauchy"): "Cauchy loss: quadratic below delta, logarithmic beyond (Black and Anandan, 1996).",
         ("data_source", "arithmetic"): (
             "Sums of two numbers below ``largest``, as questions and answers; the first number is the group."
         ),
@@ -60,7 +62,7 @@ def test_what_it_supplies_is_listed_with_its_distribution(engine: Engine) -> Non
         ),
     }
     assert (listing["failed"], listing["conflicts"], listing["disabled"]) == ([], [], [])
-    assert "huber          Huber loss: " in engine("plugins", packages=("acme-lattice",)).stdout
+    assert "cauchy         Cauchy loss: " in engine("plugins", packages=("acme-lattice",)).stdout
 
 
 def test_a_recipe_uses_it(engine: Engine) -> None:
@@ -97,13 +99,13 @@ def test_without_it_the_recipe_fails_and_says_what_is_missing(engine: Engine) ->
     assert lines(done) == [
         f"{RECIPE}:2:12: requires.acme-lattice: acme-lattice is not installed; run: pip install 'acme-lattice>=1.2,<2'",
         f"{RECIPE}:8:11: data.train.type: no data_source named 'arithmetic' is installed; is a plugin package missing? "
-        "installed: dialogues, embeddings, quickstart, texts",
+        f"installed: {', '.join(PluginHost.discover().registry.names(Kind.DATA_SOURCE))}",
         f"{RECIPE}:10:11: reshape.type: no reshape named 'shuffled' is installed; is a plugin package missing? "
         "installed: linear, projection",
         f"{RECIPE}:16:3: lattice.backend: no backend named 'gathered' is installed; is a plugin package missing? "
         f"installed: {', '.join(PluginHost.discover().registry.names(Kind.BACKEND))}; also known: auto, reference",
-        f"{RECIPE}:18:6: loss[0].type: no loss named 'huber' is installed; is a plugin package missing? "
-        "installed: combined, cosine, info_nce, mse",
+        f"{RECIPE}:18:6: loss[0].type: no loss named 'cauchy' is installed; is a plugin package missing? "
+        f"installed: {', '.join(BUNDLED_LOSSES)}",
     ]
     assert done.stdout == ""
 
@@ -118,7 +120,7 @@ def test_another_version_than_required(engine: Engine, recipe: Callable[..., Pat
 
 def test_two_packages_that_claim_one_name(engine: Engine) -> None:
     both = ("acme-lattice", "rival-losses")
-    claim = "the loss 'huber' is claimed by acme (acme-lattice 1.2) and rival (rival-losses 0.3)"
+    claim = "the loss 'cauchy' is claimed by acme (acme-lattice 1.2) and rival (rival-losses 0.3)"
     listing = plugins(engine, *both)
     assert [conflict.split(";")[0] for conflict in listing["conflicts"]] == [claim]
     done = engine("check", RECIPE, packages=both, code=2)
@@ -133,7 +135,7 @@ def test_two_packages_that_claim_one_name(engine: Engine) -> None:
 def test_two_distributions_with_one_entry_point_name(engine: Engine) -> None:
     listing = plugins(engine, "acme-lattice", "twin-losses")
     found = {plugin["distribution"]: [c["name"] for c in plugin["components"]] for plugin in listing["plugins"]}
-    assert sorted(found["acme-lattice"]) == ["arithmetic", "gathered", "huber", "shuffled"]
+    assert sorted(found["acme-lattice"]) == ["arithmetic", "cauchy", "gathered", "shuffled"]
     assert found["twin-losses"] == ["twin"]
     assert listing["failed"] == []
 
@@ -179,7 +181,7 @@ def test_a_plugin_that_does_not_load_is_an_error_where_a_recipe_needs_it(engine:
     assert "plugin failed to load" in warning
     assert problems == [
         "override 'loss=[{type: wished_for}]': loss[0].type: no loss named 'wished_for' is installed; "
-        "is a plugin package missing? installed: combined, cosine, huber, info_nce, mse",
+        f"is a plugin package missing? installed: {', '.join(sorted({*BUNDLED_LOSSES, 'cauchy'}))}",
         "note: plugin broken, broken-losses 0.1 failed to load: "
         "ModuleNotFoundError: No module named 'no_such_module_at_all'",
     ]
@@ -201,7 +203,7 @@ def test_disabled_plugins(engine: Engine) -> None:
         assert not {"acme", "core_engine_losses"} & {plugin["name"] for plugin in listing["plugins"]}
         assert "core_engine_data" in {plugin["name"] for plugin in listing["plugins"]}
     done = engine("check", RECIPE, packages=("acme-lattice",), code=2, CORE_ENGINE_DISABLE_PLUGINS="acme")
-    assert "no loss named 'huber' is installed" in done.stderr
+    assert "no loss named 'cauchy' is installed" in done.stderr
 
 
 def test_a_disabled_name_that_nothing_has(engine: Engine) -> None:
@@ -234,9 +236,9 @@ def test_its_parts_do_what_they_say(installed: Callable[[str], Path], monkeypatc
         assert reshape.from_lattice(values).shape == (4, output_dim)
         assert values[:, ~reshape.input_cells].count_nonzero() == 0
         assert values[:, reshape.input_cells].abs().sum(dim=-1).all()
-    loss = acme_lattice.Huber(delta=0.5).build(LossContext(dim=2, seed=0))
+    loss = acme_lattice.Cauchy(delta=0.5).build(LossContext(dim=2, seed=0))
     output, target = torch.tensor([[0.1, 2.0]]), torch.zeros(1, 2)
-    torch.testing.assert_close(loss(output, target, None), torch.tensor((0.5 * 0.1**2 + 0.5 * (2.0 - 0.25)) / 2))
+    torch.testing.assert_close(loss(output, target, None), torch.tensor((math.log1p(0.2**2) + math.log1p(4.0**2)) / 2))
     rows = list(acme_lattice.Arithmetic(largest=8).build(DataSourceContext(seed=0)).read())
     assert len({row.id for row in rows}) == len(rows) == 64
     assert len({row.group for row in rows}) == 8

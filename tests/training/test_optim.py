@@ -58,7 +58,7 @@ def test_plateau_waits_its_patience_and_starts_counting_anew() -> None:
     ],
 )
 def test_options_reach_the_optimiser(options: AdamW | Adam | SGD, cls: type) -> None:
-    optimizer = build_optimizer(options, [torch.nn.Parameter(torch.zeros(1))])
+    optimizer = build_optimizer(options, [("weight", torch.nn.Parameter(torch.zeros(1)))])
     assert type(optimizer) is cls
     group = optimizer.param_groups[0]
     assert group["lr"] == 0.3

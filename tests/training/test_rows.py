@@ -21,17 +21,17 @@ def pairs(count: int, dim: int = 4, seed: int = 0) -> Pairs:
 @given(st.integers(1, 50), st.integers(0, 3), st.integers(0, 1000))
 def test_an_epoch_visits_each_row_once_in_an_order_of_its_own(count: int, epoch: int, seed: int) -> None:
     rows = training_rows(pairs(count), None, Dialogue(), seed, shuffle_targets=False)
-    order = rows.order(epoch)
+    order = rows.order(epoch, 0.0, 1.0, 16)
     assert sorted(order.tolist()) == list(range(count))
-    assert torch.equal(order, rows.order(epoch))
+    assert torch.equal(order, rows.order(epoch, 0.0, 1.0, 16))
     if count > 20:
-        assert not torch.equal(order, rows.order(epoch + 1))
+        assert not torch.equal(order, rows.order(epoch + 1, 0.0, 1.0, 16))
 
 
 @given(st.integers(2, 30), st.integers(1, 30), st.sampled_from([0.1, 0.5, 0.8]))
 def test_a_mixed_epoch_holds_every_pair_and_the_share_of_texts(main: int, extra: int, share: float) -> None:
     rows = training_rows(pairs(main), pairs(extra, seed=1), Mixed(autoencoder_share=share), 0, shuffle_targets=False)
-    order = rows.order(0)
+    order = rows.order(0, 0.0, 1.0, 16)
     assert len(order) == rows.size(0)
     assert sorted(i for i in order.tolist() if i < main) == list(range(main))
     further = [i for i in order.tolist() if i >= main]
@@ -42,7 +42,7 @@ def test_a_mixed_epoch_holds_every_pair_and_the_share_of_texts(main: int, extra:
 
 def test_alternating_epochs_take_turns() -> None:
     rows = training_rows(pairs(10), pairs(4, seed=1), Mixed(schedule="alternate"), 0, shuffle_targets=False)
-    assert [sorted(rows.order(epoch).tolist()) for epoch in range(3)] == [
+    assert [sorted(rows.order(epoch, 0.0, 1.0, 16).tolist()) for epoch in range(3)] == [
         list(range(10)),
         list(range(10, 14)),
         list(range(10)),

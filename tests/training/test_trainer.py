@@ -39,7 +39,7 @@ def test_a_step_is_what_a_loop_by_hand_does(make_trainer: Make) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     rows = trainer.rows
     for step in range(9):
-        indices = rows.order(step // 7)[16 * (step % 7) : 16 * (step % 7) + 16]
+        indices = rows.order(step // 7, 0.0, 1.0, 16)[16 * (step % 7) : 16 * (step % 7) + 16]
         output = model(rows.pairs.inputs[indices])
         (1 - torch.cosine_similarity(output, rows.pairs.targets[indices])).mean().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 0.5)

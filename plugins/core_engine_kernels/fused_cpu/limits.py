@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core_engine_kernels.stencil.fused import refusal_of_training
 from core_engine_kernels.stencil.spec import CellSpec
 
 #: source/case.h has the same bounds.
@@ -18,7 +19,7 @@ def refusal(spec: CellSpec) -> str | None:
         return f"a hidden layer of {spec.hidden}: it computes {_or(HIDDEN)}"
     if spec.drive_channels > MOST_DRIVE_CHANNELS:
         return f"{spec.drive_channels} drive channels: it computes up to {MOST_DRIVE_CHANNELS}"
-    return None
+    return refusal_of_training(spec)
 
 
 def _or(numbers: tuple[int, ...]) -> str:

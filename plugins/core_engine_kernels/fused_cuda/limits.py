@@ -9,6 +9,7 @@ import torch
 from core_engine.errors import EngineError
 from core_engine_kernels.fused_cuda import driver, nvrtc
 from core_engine_kernels.fused_cuda.plan import Gpu, plan
+from core_engine_kernels.stencil.fused import refusal_of_training
 from core_engine_kernels.stencil.spec import CellSpec
 
 _CHANNELS = (16, 32, 64)
@@ -51,7 +52,7 @@ def refusal_of_cell(spec: CellSpec, dtype: torch.dtype) -> str | None:
         return f"{spec.channels} channels: it computes 16, 32 or 64"
     if spec.hidden not in _HIDDEN:
         return f"a hidden layer of {spec.hidden}: it computes 32, 64 or 128"
-    return None
+    return refusal_of_training(spec)
 
 
 def refusal_of_size(spec: CellSpec, size: tuple[int, int, int], batch: int, steps: int, gpu: Gpu) -> str | None:

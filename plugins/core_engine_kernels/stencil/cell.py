@@ -15,15 +15,23 @@ class StencilCell(BundledCell):
     For each cell, with state ``s [C]``, drive ``d [E]`` and hidden layer ``h [H]``, in each step t = 0 ... T - 1::
 
         s = s + state_noise * n(t)
-        h = act(sum_k state_weight[:, k] s_k + drive_weight d + hidden_bias + position[cell])
+        h = act(sum_k state_weight[:, k] s_k + drive_weight d + hidden_bias + position[cell]) * r(t)
         u = update_weight h + update_bias
-        residual:  s = s + u
-        gated:     s = s + sigmoid(gate_weight h + gate_bias) * u
+        residual:  s = s + m(t) u
+        gated:     s = s + m(t) sigmoid(gate_weight h + gate_bias) * u
 
     ``s_k`` are the states, noise included, of the cell itself and its neighbours, in the order of
     :attr:`CellSpec.offsets`: K = 7, or 27 with ``neighbours: 26``; outside the lattice they are zero, or with
     ``boundary: periodic`` those of the opposite face. All cells update at once. ``n(t)`` is drawn by
     :func:`core_engine.core.noise.normal` from (seed, sample, t, element).
+
+    ``r(t) [H]`` and the number ``m(t)`` are 1 in evaluation. In training, each value of ``r`` is 0 with probability
+    ``dropout`` and else ``1 / (1 - dropout)`` (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, "Dropout: a
+    simple way to prevent neural networks from overfitting", 2014), and ``m`` is ``1 / update_probability`` with that
+    probability and else 0 (the stochastic cell update of Mordvintsev, Randazzo, Niklasson and Levin, "Growing Neural
+    Cellular Automata", 2020, with a factor). So a step's expected update is, given the hidden layer that it starts
+    from, the one of evaluation; with ``gated`` and dropout, where it is no linear function of ``h``, about so.
+    :mod:`core_engine_kernels.stencil.masks` says how they are drawn.
 
     Parameters, the same for every implementation of the rollout:
 
@@ -44,12 +52,22 @@ class StencilCell(BundledCell):
     start. Initial values are drawn on the CPU from a generator seeded by ``seed``.
     """
 
-    spec: CellSpec
-
     def __init__(self, spec: CellSpec, *, size: tuple[int, int, int], seed: int) -> None:
         spread = (len(spec.offsets) * spec.channels + spec.drive_channels) ** -0.5
         std = {"state_weight": spread, "drive_weight": spread, "position": 1.0}
         super().__init__(spec, size=size, seed=seed, std=std)
+
+    @property
+    def spec(self) -> CellSpec:
+        """What the cell is in the mode that it is in, for backends too: in evaluation it leaves nothing out."""
+        return self._spec if self.training else self._spec_in_evaluation
+
+    @spec.setter
+    def spec(self, spec: object) -> None:
+        assert isinstance(spec, CellSpec), "given by __init__"  # noqa: S101
+        # Two that stay, and not one that changes with the mode: torch.compile makes a variable of a number that
+        # changes, which it cannot follow into what ``memory`` has computed again.
+        self._spec, self._spec_in_evaluation = spec, spec.in_evaluation()
 
     @property
     def periodic(self) -> bool:

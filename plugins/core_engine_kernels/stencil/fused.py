@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core_engine_kernels.stencil.spec import CellSpec
+
+
+def refusal_of_training(spec: CellSpec) -> str | None:
+    """Why no fused backend computes what training leaves out; None where it leaves nothing out."""
+    for option, value, without in (
+        ("dropout", spec.dropout, 0),
+        ("update_probability", spec.update_probability, 1),
+    ):
+        if value != without:
+            return f"{option} {value:g}: in training only backend 'reference' computes it"
+    return None
+
 
 class FusedBackend:
     """A backend whose rollout is the stencil cell's operator, on whichever device the state is."""

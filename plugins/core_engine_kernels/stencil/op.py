@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
 from core_engine.errors import EngineError
+from core_engine_kernels.stencil.fused import refusal_of_training
 from core_engine_kernels.stencil.spec import CellSpec, spec_from_text
 
 
@@ -77,8 +78,10 @@ def stencil_rollout(
     """The final state, and of the states that enter steps ``every``, 2 ``every``, ... those kept:
     ``[(steps - 1) // every if keep else 0, B, X, Y, Z, C]``.
     """
-    forward = _implementation(state.device).forward
-    final, states = forward(spec_from_text(spec), parameters, state, drive, sample_ids, steps, seed, every, keep)
+    cell, forward = spec_from_text(spec), _implementation(state.device).forward
+    if (reason := refusal_of_training(cell)) is not None:
+        raise EngineError(f"{reason}; choose the backend again (use_backend) after switching a core to training")
+    final, states = forward(cell, parameters, state, drive, sample_ids, steps, seed, every, keep)
     return final, states
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import and_, ge, lt
+from attrs.validators import and_, ge, gt, le, lt
 
 from core_engine import KernelContext
 from core_engine_kernels.stencil.spec import Activation, Boundary, CellSpec, Update
@@ -35,6 +35,12 @@ class Stencil:
     #: Standard deviation of the Gaussian noise added to every channel before each step, in evaluation too. The
     #: embeddings' own root mean square is 1 on the lattice.
     state_noise: float = field(default=0.0, validator=and_(ge(0.0), lt(math.inf)))
+    #: In training, each value of the hidden layer is zeroed with this probability in each step, and the others are
+    #: scaled up to make up for it (Srivastava et al., 2014).
+    dropout: float = field(default=0.0, validator=and_(ge(0.0), lt(1.0)))
+    #: In training, each cell updates in a step with this probability, by an update scaled up to make up for it
+    #: (Mordvintsev et al., 2020). In evaluation every cell updates.
+    update_probability: float = field(default=1.0, validator=and_(gt(0.0), le(1.0)))
 
     def build(self, context: KernelContext) -> StencilCell:
         from core_engine_kernels.stencil.cell import StencilCell

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core_engine.core.noise import normal
+from core_engine_kernels.stencil.masks import masks
 from core_engine_kernels.stencil.spec import CellSpec
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -43,7 +44,8 @@ def rollout(
 ) -> Tensor:
     """State ``[B, X, Y, Z, C]`` after ``steps`` steps. StencilCell states the equations and the ``parameters``.
 
-    ``first_step``: number of the first of these steps within the whole rollout, which keys its noise.
+    ``first_step``: number of the first of these steps within the whole rollout, which keys what is random in it. What
+    ``spec`` says of training is done: for evaluation give :meth:`CellSpec.in_evaluation`.
     """
     step = _step(spec, parameters)
 
@@ -53,7 +55,8 @@ def rollout(
             if spec.state_noise:
                 noise = normal(state.shape, seed, sample_ids, number, state.dtype, state.device)
                 state = torch.add(state, noise, alpha=spec.state_noise)
-            state = _channels_last(step(_channels_second(state), constant))
+            updates, stays = masks(spec, state.shape, seed, sample_ids, number, state.device)
+            state = _channels_last(step(_channels_second(state), constant, updates, stays))
         return state
 
     samples = len(state)
@@ -83,24 +86,34 @@ def _constant_part(parameters: Mapping[str, Tensor], drive: Tensor) -> Tensor:
     return constant
 
 
-def _step(spec: CellSpec, parameters: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """One step ``(state [B, C, X, Y, Z], constant part [B, H, X, Y, Z]) -> state``."""
+def _step(
+    spec: CellSpec, parameters: Mapping[str, Tensor]
+) -> Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]:
+    """One step ``(state [B, C, X, Y, Z], constant part [B, H, X, Y, Z], *masks) -> state``."""
     weights = _convolution_weights(spec, parameters["state_weight"])
     activation = _ACTIVATIONS[spec.activation]
     weight, bias = parameters["update_weight"], parameters["update_bias"]
     if spec.gated:
         weight, bias = torch.cat([weight, parameters["gate_weight"]]), torch.cat([bias, parameters["gate_bias"]])
+    if spec.dropout:
+        # What makes up for the values that are zeroed, once for all steps and not on each hidden layer.
+        weight = weight / (1 - spec.dropout)
     weight = weight[:, :, None, None, None]
 
-    def step(state: Tensor, constant: Tensor) -> Tensor:
+    def step(state: Tensor, constant: Tensor, updates: Tensor | None, stays: Tensor | None) -> Tensor:
         hidden = _neighbours(state, weights[0], spec.periodic)
         for one_axis in weights[1:]:
             hidden += _neighbours(state, one_axis, spec.periodic)
         hidden += constant
-        update = F.conv3d(activation(hidden), weight, bias)
+        hidden = activation(hidden)
+        if stays is not None:
+            hidden = hidden * _channels_second(stays)
+        update = F.conv3d(hidden, weight, bias)
         if spec.gated:
             update, gate = update.chunk(2, dim=1)
             update = torch.sigmoid(gate) * update
+        if updates is not None:
+            update = update * _channels_second(updates) / spec.update_probability
         return state + update
 
     return step

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import and_, ge, in_, lt
+from attrs.validators import and_, ge, gt, in_, le, lt
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
 Update = Literal["residual", "gated"]
@@ -30,7 +30,8 @@ class CellSpec:
     """A stencil cell. :class:`~core_engine_kernels.stencil.cell.StencilCell` states its equations.
 
     ``channels``: floats per cell of the state, C. ``drive_channels``: of the drive, E. ``hidden``: width of the hidden
-    layer, H. ``position``: whether each cell has a bias of its own. ``state_noise``: standard deviation.
+    layer, H. ``position``: whether each cell has a bias of its own. ``state_noise``: standard deviation. ``dropout``
+    and ``update_probability`` are of training; in evaluation a cell is what :meth:`in_evaluation` says.
     """
 
     channels: int = field(validator=ge(1))
@@ -42,6 +43,8 @@ class CellSpec:
     boundary: Boundary = field(default="zero", validator=in_(("zero", "periodic")))
     position: bool = True
     state_noise: float = field(default=0.0, validator=and_(ge(0.0), lt(math.inf)))
+    dropout: float = field(default=0.0, validator=and_(ge(0.0), lt(1.0)))
+    update_probability: float = field(default=1.0, validator=and_(gt(0.0), le(1.0)))
     #: The spec in one line, for operators, whose arguments are tensors, numbers and strings. Made once: a compiler that
     #: takes the numbers for variables could not trace the making of it.
     text: str = field(init=False, eq=False, repr=False)
@@ -63,6 +66,15 @@ class CellSpec:
     def periodic(self) -> bool:
         return self.boundary == "periodic"
 
+    @property
+    def random_in_training(self) -> bool:
+        """Whether training leaves values of the hidden layer or whole cells out of a step."""
+        return self.dropout > 0 or self.update_probability < 1
+
+    def in_evaluation(self) -> CellSpec:
+        """The cell that leaves nothing out of a step."""
+        return attrs.evolve(self, dropout=0.0, update_probability=1.0)
+
     def parameter_shapes(self, size: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every parameter, in the order in which implementations are given them."""
         hidden, channels = self.hidden, self.channels
@@ -81,7 +93,7 @@ class CellSpec:
     def __attrs_post_init__(self) -> None:
         words = (
             f"{self.channels} {self.drive_channels} {self.hidden} {self.activation} {self.update} {self.neighbours} "
-            f"{self.boundary} {int(self.position)} {self.state_noise}"
+            f"{self.boundary} {int(self.position)} {self.state_noise} {self.dropout} {self.update_probability}"
         )
         object.__setattr__(self, "text", words)
 
@@ -92,6 +104,8 @@ _READ: dict[str, Callable[[str], Any]] = {
     "boundary": str,
     "position": lambda word: word == "1",
     "state_noise": float,
+    "dropout": float,
+    "update_probability": float,
 }
 
 

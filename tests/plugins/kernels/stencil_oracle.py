@@ -10,7 +10,7 @@ import torch
 from core_engine_kernels.stencil.spec import CellSpec
 from torch import Tensor
 
-from core_engine.core.noise import normal
+from core_engine.core.noise import normal, uniform
 
 OFFSETS = {
     6: [(0, 0, 0), (-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1)],
@@ -37,10 +37,12 @@ def oracle(
 ) -> Tensor:
     """Same arguments and result as the rollout; differentiable."""
     size = state.shape[1:4]
+    cells, width = math.prod(size), spec.hidden
     for step in range(first_step, first_step + steps):
         if spec.state_noise:
             noise = normal(state.shape, seed, sample_ids, step, state.dtype, state.device)
             state = state + spec.state_noise * noise
+        draws = uniform((len(state), cells * (1 + width)), seed, sample_ids, step, state.device)
         new = torch.empty_like(state)
         for sample, *cell in product(range(len(state)), *map(range, size)):
             place = (sample, *cell)
@@ -53,11 +55,15 @@ def oracle(
                     other = [c % n for c, n in zip(other, size, strict=True)]
                 if all(0 <= c < n for c, n in zip(other, size, strict=True)):
                     hidden = hidden + parameters["state_weight"][:, k] @ state[(sample, *other)]
+            number = (cell[0] * size[1] + cell[1]) * size[2] + cell[2]
+            own = draws[sample, cells + number * width : cells + (number + 1) * width]
             hidden = ACTIVATIONS[spec.activation](hidden)
+            hidden = torch.where(own < spec.dropout, 0.0, hidden / (1 - spec.dropout))
             update = parameters["update_weight"] @ hidden + parameters["update_bias"]
             if spec.update == "gated":
                 gate = parameters["gate_weight"] @ hidden + parameters["gate_bias"]
                 update = update / (1 + torch.exp(-gate))
-            new[place] = state[place] + update
+            updates = draws[sample, number] < spec.update_probability
+            new[place] = state[place] + update / spec.update_probability if updates else state[place]
         state = new
     return state

@@ -34,7 +34,13 @@ def run(cell: StencilCell, state: Tensor, drive: Tensor, steps: int = 2, seed: i
 
 
 @pytest.mark.parametrize(
-    "options", [{"hidden": 0}, {"state_noise": -0.1}, {"state_noise": math.inf}, {"state_noise": math.nan}]
+    "options",
+    [
+        {"hidden": 0},
+        *({"state_noise": value} for value in (-0.1, math.inf, math.nan)),
+        *({"dropout": value} for value in (-0.1, 1.0, math.nan)),
+        *({"update_probability": value} for value in (0.0, 1.1, math.nan)),
+    ],
 )
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

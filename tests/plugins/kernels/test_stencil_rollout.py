@@ -63,6 +63,8 @@ def test_equal_to_the_cell_by_cell_oracle_at_every_size(neighbours: Any, boundar
 def test_equal_to_the_oracle_for_every_cell(activation: Any, update: Any) -> None:
     both(Stencil(hidden=4, activation=activation, update=update, state_noise=0.3), (2, 1, 3))
     both(Stencil(hidden=3, activation=activation, update=update, position=False), (2, 2, 2), drive=1)
+    training = Stencil(hidden=4, activation=activation, update=update, dropout=0.3, update_probability=0.6)
+    both(training, (2, 1, 3))
 
 
 @given(
@@ -77,6 +79,8 @@ def test_equal_to_the_oracle_for_every_cell(activation: Any, update: Any) -> Non
     boundary=st.sampled_from(["zero", "periodic"]),
     position=st.booleans(),
     noise=st.sampled_from([0.0, 0.7]),
+    dropout=st.sampled_from([0.0, 0.4]),
+    probability=st.sampled_from([0.5, 1.0]),
 )
 @settings(max_examples=30, deadline=None)
 def test_equal_to_the_oracle_at_random(
@@ -88,9 +92,12 @@ def test_equal_to_the_oracle_at_random(
     batch: int,
     position: bool,
     noise: float,
+    dropout: float,
+    probability: float,
     **kind: Any,
 ) -> None:
-    spec = Stencil(hidden=hidden, position=position, state_noise=noise, **kind)
+    chance: dict[str, Any] = {"state_noise": noise, "dropout": dropout, "update_probability": probability}
+    spec = Stencil(hidden=hidden, position=position, **chance, **kind)
     cell = spread_cell(spec, size, channels, drive)
     state, driven = inputs(batch, size, channels, drive)
     ids = torch.arange(batch)

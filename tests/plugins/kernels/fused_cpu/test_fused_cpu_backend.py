@@ -16,12 +16,12 @@ from core_engine.errors import EngineError
 CASE = RolloutCase(CellSpec(16, 4, 64), (4, 2, 2), 8, 3, torch.float32, torch.device("cpu"))
 
 
-def core(hidden: int = 32) -> EmbeddingProcessor:
+def core(hidden: int = 32, **options: Any) -> EmbeddingProcessor:
     from core_engine_reshapes import Linear
 
     size = (2, 2, 2)
     reshape = Linear().build(ReshapeContext(8, 8, size, seed=0))
-    kernel = Stencil(hidden=hidden).build(KernelContext(size, 8, reshape.channels, seed=0))
+    kernel = Stencil(hidden=hidden, **options).build(KernelContext(size, 8, reshape.channels, seed=0))
     return EmbeddingProcessor(reshape=reshape, kernel=kernel, input_dim=8, output_dim=8, size=size, channels=8, steps=3)
 
 
@@ -40,6 +40,8 @@ def test_supports_what_it_computes() -> None:
         ({"spec": CellSpec(24, 4, 64)}, "24 channels: it computes 8, 16, 32 or 64"),
         ({"spec": CellSpec(16, 4, 40)}, "a hidden layer of 40: it computes 32, 64, 96 or 128"),
         ({"spec": CellSpec(16, 65, 64)}, "65 drive channels: it computes up to 64"),
+        ({"spec": CellSpec(16, 4, 64, dropout=0.1)}, "dropout 0.1: in training only backend 'reference' computes it"),
+        ({"spec": CellSpec(16, 4, 64, update_probability=0.5)}, "update_probability 0.5: in training only backend"),
         ({"dtype": torch.float64}, "float32, and this is torch.float64"),
         ({"device": torch.device("meta")}, "on the CPU, and this is meta"),
     ],
@@ -77,6 +79,25 @@ def test_a_core_that_is_converted_afterwards_has_to_choose_again() -> None:
         changed(torch.zeros(1, 8, dtype=torch.float64))
     assert use_backend(changed, "auto").name == "reference"
     assert changed(torch.zeros(1, 8, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.2}, {"update_probability": 0.5}])
+def test_what_training_leaves_out_is_for_the_reference_and_evaluation_for_the_backend(
+    options: dict[str, float],
+) -> None:
+    changed = core(**options)
+    choice = use_backend(changed, "auto")
+    assert choice.name == "reference"
+    assert next(iter(options)) in choice.refused["fused_cpu"]
+    with pytest.raises(EngineError, match=r"in training only backend 'reference' computes it; use 'auto'"):
+        use_backend(changed, "fused_cpu")
+    assert use_backend(changed.eval(), "auto").name == "fused_cpu"
+    given = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    plain = core()
+    use_backend(plain, "fused_cpu")
+    assert torch.equal(changed(given), plain(given))
+    with pytest.raises(EngineError, match=r"choose the backend again \(use_backend\) after switching a core to train"):
+        changed.train()(given)
 
 
 def test_auto_says_why_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,11 @@ from torch import Tensor
 from core_engine.errors import EngineError
 
 SPEC = CellSpec(8, 2, 32, update="gated", boundary="periodic", state_noise=0.1)
+SPECS = [
+    SPEC,
+    CellSpec(64, 7, 128, "silu", position=False, state_noise=1e-7),
+    CellSpec(8, 2, 32, dropout=0.1, update_probability=1e-3),
+]
 
 
 def case() -> Case:
@@ -30,7 +35,7 @@ def gradients(case: Case, final: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(final, [case.state, case.drive, *case.values], case.cotangent)
 
 
-@pytest.mark.parametrize("spec", [SPEC, CellSpec(64, 7, 128, "silu", position=False, state_noise=1e-7)])
+@pytest.mark.parametrize("spec", SPECS)
 def test_spec_survives_being_text(spec: CellSpec) -> None:
     assert spec_from_text(spec.text) == spec
 

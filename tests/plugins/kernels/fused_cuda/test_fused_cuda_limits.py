@@ -18,6 +18,8 @@ HOPPER = Gpu(multiprocessors=132, shared=232448)
         (CellSpec(16, 1, neighbours=26), torch.bfloat16, "26 neighbours: it computes 6"),
         (CellSpec(24, 1), torch.bfloat16, "24 channels: it computes 16, 32 or 64"),
         (CellSpec(16, 1, 48), torch.bfloat16, "a hidden layer of 48: it computes 32, 64 or 128"),
+        (CellSpec(16, 1, dropout=0.1), torch.bfloat16, "dropout 0.1: in training only backend 'reference' computes it"),
+        (CellSpec(16, 1, update_probability=0.5), torch.bfloat16, "update_probability 0.5: in training only"),
     ],
 )
 def test_cells_that_no_gpu_runs(spec: CellSpec, dtype: torch.dtype, reason: str) -> None:

@@ -28,15 +28,13 @@ HOOK_API = 1
 
 
 @frozen
-class Huber:
-    """Huber loss: quadratic up to delta, linear beyond (Huber, 1964)."""
+class Cauchy:
+    """Cauchy loss: quadratic below delta, logarithmic beyond (Black and Anandan, 1996)."""
 
     delta: float = field(default=1.0, validator=gt(0))
 
     def build(self, context: LossContext) -> Loss:
-        import torch.nn.functional as F
-
-        return lambda output, target, batch: F.huber_loss(output, target, delta=self.delta)
+        return lambda output, target, batch: ((output - target) / self.delta).square().log1p().mean()
 
 
 @frozen
@@ -85,7 +83,7 @@ class Gathered:
 
 @hookimpl
 def losses() -> list[Component]:
-    return [Component("huber", Huber)]
+    return [Component("cauchy", Cauchy)]
 
 
 @hookimpl

@@ -1,0 +1,1 @@
+"""The component ``multi``: several teachers, of which one gives the space."""
