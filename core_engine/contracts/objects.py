@@ -180,7 +180,8 @@ class Search:
 class Negatives(Protocol):
     """Chooses wrong targets for training rows, anew every ``refresh_every`` epochs."""
 
-    refresh_every: int
+    @property
+    def refresh_every(self) -> int: ...
 
     def choose(self, search: Search) -> tuple[Tensor, Tensor]:
         """Rows of the corpus, int64 ``[n, K]``, and which of them hold, bool ``[n, K]``; never a row's own target."""

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core_engine import Batch, Loss
-from core_engine_losses.cosine import cosine
-from core_engine_losses.mse import mse
+from core_engine import Batch
+from core_engine_losses.cosine import CosineLoss
+from core_engine_losses.mse import MeanSquaredErrorLoss
+from core_engine_losses.rows import RowLoss
 
 
-def combined(cosine_weight: float, mse_weight: float) -> Loss:
+class CombinedLoss(RowLoss):
     """``L = cosine_weight * cosine + mse_weight * mse``, with both terms as parts, unweighted.
 
-    For terms, units and dtypes see :func:`~core_engine_losses.cosine.cosine` and :func:`~core_engine_losses.mse.mse`.
+    For terms, units and dtypes see :class:`~core_engine_losses.cosine.CosineLoss` and
+    :class:`~core_engine_losses.mse.MeanSquaredErrorLoss`.
     """
 
-    def loss(output: Tensor, target: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        direction = cosine(output, target, batch)
-        distance = mse(output, target, batch)
-        total = cosine_weight * direction + mse_weight * distance
-        return total, {"cosine": direction.detach(), "mse": distance.detach()}
+    def __init__(self, cosine_weight: float, mse_weight: float) -> None:
+        super().__init__()
+        self.cosine_weight, self.mse_weight = cosine_weight, mse_weight
+        self.cosine, self.mse = CosineLoss(), MeanSquaredErrorLoss()
 
-    return loss
+    def rows(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        direction = self.cosine.rows(output, target, batch)
+        return self.cosine_weight * direction + self.mse_weight * self.mse.rows(output, target, batch)
+
+    def forward(self, output: Tensor, target: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
+        direction, distance = self.cosine(output, target, batch), self.mse(output, target, batch)
+        total = self.cosine_weight * direction + self.mse_weight * distance
+        return total, {"cosine": direction.detach(), "mse": distance.detach()}

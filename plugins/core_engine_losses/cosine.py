@@ -7,9 +7,10 @@ from torch import Tensor
 
 from core_engine import Batch
 from core_engine_losses.numerics import EPS, at_least_float32
+from core_engine_losses.rows import RowLoss
 
 
-def cosine(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+class CosineLoss(RowLoss):
     """One minus the cosine between output and target, mean over rows.
 
     ``L = mean_i (1 - o_i . t_i / (max(|o_i|, EPS) max(|t_i|, EPS)))``
@@ -19,5 +20,6 @@ def cosine(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
 
     output, target ``[B, D]``; computed in float32, or float64 where they are. Returns a scalar of that dtype.
     """
-    similarity = F.cosine_similarity(at_least_float32(output), at_least_float32(target), dim=-1, eps=EPS)
-    return 1 - similarity.mean()
+
+    def rows(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        return 1 - F.cosine_similarity(at_least_float32(output), at_least_float32(target), dim=-1, eps=EPS)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from core_engine import Batch
 from core_engine_losses.numerics import at_least_float32
+from core_engine_losses.rows import RowLoss
 
 
-def mse(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+class MeanSquaredErrorLoss(RowLoss):
     """Squared difference, mean over rows and dimensions, as is the custom.
 
     ``L = sum_id (o_id - t_id)^2 / (B D)``
@@ -20,4 +20,6 @@ def mse(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
 
     output, target ``[B, D]``; computed in float32, or float64 where they are. Returns a scalar of that dtype.
     """
-    return F.mse_loss(at_least_float32(output), at_least_float32(target))
+
+    def rows(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        return (at_least_float32(output) - at_least_float32(target)).square().mean(dim=-1)

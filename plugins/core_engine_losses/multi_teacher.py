@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core_engine import Batch, Loss
 from core_engine_losses.alignment import Alignment
-from core_engine_losses.cosine import cosine
+from core_engine_losses.cosine import CosineLoss
 from core_engine_losses.inner import Inner
 from core_engine_losses.numerics import at_least_float32
 from core_engine_losses.reference import embeddings_by
@@ -64,7 +64,7 @@ class MultiTeacherLoss(nn.Module):
     def validated(self, output: Tensor, target: Tensor, batch: Batch) -> None:
         scores = []
         for towards, inner in zip(self._aligned(target, batch), self._inner, strict=True):
-            scores.append(1 - cosine(output, towards, batch))
+            scores.append(1 - CosineLoss()(output, towards, batch))
             inner.validated(output, towards, batch)
         self.weights.validated(torch.stack(scores))
 
