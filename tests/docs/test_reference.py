@@ -28,6 +28,9 @@ HEADINGS = {
     "backend": "Backends",
     "loss": "Losses",
     "logger": "Loggers",
+    "sampler": "Samplers",
+    "negatives": "Negatives",
+    "rephraser": "Rephrasers",
 }
 
 HOST = PluginHost.discover()

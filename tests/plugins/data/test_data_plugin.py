@@ -13,7 +13,7 @@ from core_engine import DataSource, DataSourceContext
 
 def test_the_components_are_there() -> None:
     components = core_engine_data.data_sources()
-    assert [c.name for c in components] == ["dialogues", "texts", "embeddings", "quickstart"]
+    assert [c.name for c in components] == ["dialogues", "texts", "embeddings", "quickstart", "expand"]
     assert all(c.summary.endswith(".") for c in components)
     assert isinstance(Quickstart().build(DataSourceContext(seed=0)), DataSource)
 

@@ -47,7 +47,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("cosine", {}),
     ("mse", {}),
     ("combined", {"cosine_weight": 0.3, "mse_weight": 2.0}),
+    ("huber", {"delta": 0.7}),
+    ("triplet", {"distance": "cosine", "margin": 0.5}),
+    ("triplet", {"distance": "euclidean", "margin": 1.5}),
+    ("triplet", {"distance": "cosine", "margin": 0.5, "in_batch": "all"}),
     ("info_nce", {"temperature": 0.1}),
+    ("info_nce", {"temperature": 0.1, "learned_temperature": True}),
     ("info_nce", {"temperature": 0.1, "symmetric": True}),
 ]
 

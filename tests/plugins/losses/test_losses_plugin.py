@@ -6,12 +6,17 @@ from typing import Any
 
 import core_engine_losses
 import pytest
-from core_engine_losses.config import Combined, InfoNCE
+from core_engine_losses.config import Combined, Huber, InfoNCE, Triplet, Uniformity
+
+from core_engine import Ramp
 
 
 def test_names_and_summaries() -> None:
     components = core_engine_losses.losses()
-    assert [component.name for component in components] == ["cosine", "mse", "combined", "info_nce"]
+    assert [component.name for component in components] == [
+        *("cosine", "mse", "huber", "combined", "triplet", "info_nce", "uniformity", "curriculum"),
+        *("similarity_distillation", "relational_distillation", "matryoshka", "multi_teacher"),
+    ]
     assert all(component.summary for component in components)
 
 
@@ -24,9 +29,16 @@ def test_names_and_summaries() -> None:
         (InfoNCE, {"temperature": 0.0}, "temperature"),
         (InfoNCE, {"temperature": float("nan")}, "temperature"),
         (InfoNCE, {"temperature": float("inf")}, "temperature"),
+        (InfoNCE, {"temperature": Ramp(0.1, 0.0)}, "temperature"),
+        (InfoNCE, {"temperature": Ramp(0.1, 0.05), "learned_temperature": True}, "starts from a number"),
+        (InfoNCE, {"temperature": 0.005, "learned_temperature": True}, "stays at 0.01 or above"),
+        (InfoNCE, {"label_smoothing": 1.0}, "label_smoothing"),
+        (Triplet, {"margin": -0.1}, "margin"),
+        (Huber, {"delta": 0.0}, "delta"),
+        (Uniformity, {"t": 0.0}, "'t'"),
     ],
 )
-def test_bad_options_are_refused(config: type[Any], options: dict[str, float], message: str) -> None:
+def test_bad_options_are_refused(config: type[Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config(**options)
 
