@@ -72,7 +72,7 @@ class Triplet:
 
     distance: Literal["cosine", "euclidean"] = "cosine"
     #: In the unit of the distance.
-    margin: Scheduled = field(default=0.2, validator=each_value(ge(0.0)))
+    margin: Scheduled = field(default=0.2, validator=each_value(and_(ge(0.0), lt(math.inf))))
     #: Of the batch's wrong targets, the nearest or all.
     in_batch: Literal["hardest", "all"] = "hardest"
 

@@ -24,6 +24,9 @@ class CurriculumLoss(nn.Module):
         hard:  w = 1 where d <= s, else 0                       (self-paced learning: Kumar et al., 2010)
         soft:  w = clamp((s - d) / WIDTH + 1, 0, 1)             (linear soft weighting: Jiang et al., 2014)
 
+    The share is at least the least difficulty above 0 that training has come upon, a buffer ``easiest``: with a few
+    coarse levels the easiest one is in use from the start, as in the samplers.
+
     Bengio et al. (2009). In the unit of the other loss; a batch in which nothing is in use gives exactly 0. Parts:
     ``seen``, the share of the rows with a weight, and ``difficulty``, their mean difficulty (0 where there are none).
     On held-out rows all weights are 1.
@@ -31,11 +34,14 @@ class CurriculumLoss(nn.Module):
     TrainingError in training where rows have no difficulty.
     """
 
+    easiest: Tensor
+
     def __init__(self, inner: Loss, pacing: Pacing, weighting: Weighting) -> None:
         super().__init__()
         # Registered as a module where it is one, so that its parameters and state are found.
         self.inner = inner
         self.pacing, self.weighting = pacing, weighting
+        self.register_buffer("easiest", torch.ones(()))
 
     def forward(self, output: Tensor, target: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         losses: Tensor = self.inner.rows(output, target, batch)  # type: ignore[attr-defined]
@@ -51,7 +57,19 @@ class CurriculumLoss(nn.Module):
         difficulty = (seen * batch.difficulty).sum() / seen.sum().clamp_min(1)
         return loss, {"seen": seen.mean(), "difficulty": difficulty}
 
-    def _weights(self, difficulty: Tensor, share: float) -> Tensor:
+    def fit(self, target: Tensor, batch: Batch) -> None:
+        if hasattr(self.inner, "fit"):
+            self.inner.fit(target, batch)
+
+    def validated(self, output: Tensor, target: Tensor, batch: Batch) -> None:
+        if hasattr(self.inner, "validated"):
+            self.inner.validated(output, target, batch)
+
+    @torch.no_grad()
+    def _weights(self, difficulty: Tensor, least: float) -> Tensor:
+        # A mixed run's further rows have difficulty 0, and are a task of their own.
+        self.easiest.copy_(torch.minimum(self.easiest, difficulty.where(difficulty > 0, 1.0).min()))
+        share = self.easiest.clamp_min(least)
         # Difficulties are float32: a share that stands for one of them must not fall short of it by a rounding.
         if self.weighting == "hard":
             return (difficulty <= share + 1e-6).to(difficulty.dtype)

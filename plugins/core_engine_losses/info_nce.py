@@ -24,12 +24,13 @@ class InfoNCELoss(RowLoss):
 
     ``N_i``, the wrong ones: the targets of the batch whose ``target_ids`` differ from the row's (one that has the same
     target text is no negative), those that a ``negatives`` component found for the row, and those in the memory bank
-    whose ids differ from the row's.
+    whose ids differ from the row's. A found one that equals the row's own target in every dimension is none.
 
     InfoNCE (van den Oord et al., 2018), also known as multiple negatives ranking (Henderson et al., 2017).
     ``symmetric``: the mean of this and of the same with output and target exchanged, within the batch alone (Radford et
     al., 2021). ``label_smoothing`` e: the right one gets ``1 - e`` of the mass, and all candidates of the row share e
-    (Szegedy et al., 2016). ``learned``: the log of the temperature is a parameter.
+    (Szegedy et al., 2016). ``learned``: the log of the temperature is a parameter, which itself is set back to the
+    bound where an optimiser step took it beyond, so that the next one can lead away again.
 
     In nats, at least 0; guessing gives log(1 + negatives). A row without negatives, as all are where the batch has one
     row or one target, has a loss and a gradient of exactly 0. It counts in the mean, so that the others weigh no more
@@ -67,7 +68,7 @@ class InfoNCELoss(RowLoss):
             same_target = batch.target_ids[:, None] == batch.target_ids
             same_target.fill_diagonal_(False)
             logits = logits.masked_fill(same_target, -torch.inf)
-            loss = self._cross_entropy(torch.cat([logits, *self._further(unit, batch)], dim=1))
+            loss = self._cross_entropy(torch.cat([logits, *self._further(unit, target, batch)], dim=1))
             if self.symmetric:
                 loss = (loss + self._cross_entropy(logits.T)) / 2
         if self.bank is not None and self.training:
@@ -79,15 +80,19 @@ class InfoNCELoss(RowLoss):
 
     def _learned(self) -> Tensor:
         assert self.log_temperature is not None  # noqa: S101
-        return self.log_temperature.exp().clamp_min(1 / MAX_SCALE)
+        with torch.no_grad():
+            self.log_temperature.clamp_min_(-math.log(MAX_SCALE))
+        return self.log_temperature.exp()
 
-    def _further(self, unit: Tensor, batch: Batch) -> list[Tensor]:
+    def _further(self, unit: Tensor, target: Tensor, batch: Batch) -> list[Tensor]:
         """Logits ``[B, K]`` of wrong targets that are not in the batch; -inf where one is not there."""
         found = []
         if batch.negatives is not None and batch.negative_mask is not None:
-            negatives = F.normalize(at_least_float32(batch.negatives), dim=-1, eps=EPS)
-            logits = torch.einsum("bd,bkd->bk", unit, negatives.to(unit.dtype)) / self._now(batch)
-            found.append(logits.masked_fill(~batch.negative_mask, -torch.inf))
+            negatives = at_least_float32(batch.negatives)
+            holds = batch.negative_mask & (negatives != target[:, None]).any(-1)
+            unit_negatives = F.normalize(negatives, dim=-1, eps=EPS).to(unit.dtype)
+            logits = torch.einsum("bd,bkd->bk", unit, unit_negatives) / self._now(batch)
+            found.append(logits.masked_fill(~holds, -torch.inf))
         # On held-out rows the batch alone counts: ids of the bank are of training rows.
         if self.bank is not None and self.training:
             kept = F.normalize(self.bank.targets.to(unit.dtype), dim=-1, eps=EPS)

@@ -26,8 +26,9 @@ class TripletLoss(RowLoss):
     nearest alone (``hardest``: batch-hard, Hermans et al., 2017) or each (``all``). A row without any has a loss and a
     gradient of exactly 0. Weinberger & Saul (2009), Schroff et al. (2015).
 
-    In the unit of the distance: cosine distances run from 0 to 2, Euclidean ones have the embeddings' unit. Equal
-    rows have a Euclidean distance of EPS, whose gradient is 0.
+    In the unit of the distance: cosine distances run from 0 to 2, Euclidean ones have the embeddings' unit; between
+    equal rows they are 0 and have no gradient. A mined target that equals the row's own in every dimension is no
+    negative.
 
     output, target ``[B, D]``; computed in float32, or float64 where they are, outside autocast.
     """
@@ -39,9 +40,7 @@ class TripletLoss(RowLoss):
     def rows(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
         output, target = at_least_float32(output), at_least_float32(target)
         with torch.autocast(output.device.type, enabled=False):
-            if self.distance == "cosine":
-                output, target = F.normalize(output, dim=-1, eps=EPS), F.normalize(target, dim=-1, eps=EPS)
-            positive = self._distance(output, target)[:, None]
+            positive = self._distances(output[:, None], target[:, None]).flatten(1)
             wrong, holds = self._wrong(output, target, batch)
             violation = (positive - wrong + value_at(self.margin, batch.progress)).clamp_min(0)
             # Where nothing holds, what is summed is zeros.
@@ -51,19 +50,18 @@ class TripletLoss(RowLoss):
         """Distances ``[B, K]`` to wrong targets, and which of them are there."""
         if batch.negatives is not None and batch.negative_mask is not None:
             negatives = at_least_float32(batch.negatives)
-            if self.distance == "cosine":
-                negatives = F.normalize(negatives, dim=-1, eps=EPS)
-            return self._distance(output[:, None], negatives), batch.negative_mask
+            holds = batch.negative_mask & (negatives != target[:, None]).any(-1)
+            return self._distances(output[:, None], negatives).squeeze(1), holds
         holds = batch.target_ids[:, None] != batch.target_ids
-        distances = self._distance(output[:, None], target[None])
+        distances = self._distances(output, target)
         if self.in_batch == "all":
             return distances, holds
         nearest = distances.detach().masked_fill(~holds, torch.inf).argmin(dim=1, keepdim=True)
         return distances.gather(1, nearest), holds.gather(1, nearest)
 
-    def _distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Of rows, which are of unit length for the cosine."""
+    def _distances(self, a: Tensor, b: Tensor) -> Tensor:
+        """``[..., P, D]`` and ``[..., R, D] -> [..., P, R]``, without all differences in memory at once."""
         if self.distance == "cosine":
-            return 1 - (a * b).sum(-1)
-        # The root's slope has no bound at 0.
-        return (a - b).square().sum(-1).clamp_min(EPS**2).sqrt()
+            return 1 - F.normalize(a, dim=-1, eps=EPS) @ F.normalize(b, dim=-1, eps=EPS).mT
+        # By products of rows, near ones would lose their distance to rounding.
+        return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

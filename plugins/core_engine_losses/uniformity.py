@@ -32,7 +32,10 @@ class UniformityLoss(nn.Module):
             lengths = unit.square().sum(-1)
             squared = (lengths[:, None] + lengths - 2 * unit @ unit.T).clamp_min(0)
             different = batch.target_ids[:, None] != batch.target_ids
-            pairs = different.sum()
-            # Each pair stands twice, in the sum and in the count. Where there is none, log(1) = 0.
-            total = (-self.t * squared).exp().masked_fill(~different, 0).sum()
-            return (torch.where(pairs > 0, total, total + 1) / pairs.clamp_min(1)).log()
+            some = different.any()
+            # As a whole, since with a large t each exponential by itself would be 0. Without a pair it would be -inf
+            # and its gradient no number, so all are then in the sum, which is not used.
+            exponents = (-self.t * squared).masked_fill(~different & some, -torch.inf)
+            # Each pair stands twice, in the sum and in the count.
+            mean = exponents.flatten().logsumexp(0) - different.sum().clamp_min(1).to(squared.dtype).log()
+            return torch.where(some, mean, 0)

@@ -58,7 +58,7 @@ def test_is_the_formula_over_every_candidate(
     ids: list[int], count: int, smoothing: float, seed: int, build_loss: Build, make_batch: MakeBatch
 ) -> None:
     output, target = rows(len(ids), seed=seed)
-    batch = with_negatives(make_batch(ids), count, seed)
+    batch = with_negatives(make_batch(ids), count, seed + 1)
     loss = build_loss("info_nce", temperature=0.2, label_smoothing=smoothing)
     assert loss(output, target, batch).item() == pytest.approx(loop(output, target, batch, 0.2, smoothing), abs=1e-9)
 

@@ -130,12 +130,26 @@ def test_soft_weights_fade(make_batch: MakeBatch) -> None:
 def test_a_batch_of_hard_rows_teaches_nothing_yet(make_batch: MakeBatch) -> None:
     output, target = rows(3)
     output.requires_grad_()
-    batch = attrs.evolve(make_batch(range(3)), difficulty=torch.tensor([0.8, 0.9, 1.0]))
-    value, parts = curriculum()(output, target, batch)
+    loss, batch = curriculum(), attrs.evolve(make_batch(range(3)), difficulty=torch.tensor([0.8, 0.9, 1.0]))
+    loss(output.detach(), target, attrs.evolve(batch, difficulty=torch.tensor([0.1, 0.1, 0.5])))
+    value, parts = loss(output, target, batch)
     value.backward()
     assert (value.item(), parts["seen"].item()) == (0.0, 0.0)
     assert output.grad is not None
     assert not output.grad.any()
+
+
+def test_the_easiest_level_is_in_use_from_the_start_however_large_it_is(make_batch: MakeBatch) -> None:
+    """Half of the rows are of the easiest level, and the pacing begins at a fifth; the row of difficulty 0 is a further
+    one of a mixed run.
+    """
+    output, target = rows(4)
+    loss = curriculum()
+    batch = attrs.evolve(make_batch(range(4)), difficulty=torch.tensor([0.0, 0.5, 1.0, 1.0]))
+    assert loss(output, target, batch)[1]["seen"].item() == pytest.approx(0.5)
+    again = curriculum()
+    again.load_state_dict(loss.state_dict())
+    assert again(output[2:], target[2:], attrs.evolve(make_batch([2, 3]), difficulty=torch.ones(2)))[0].item() == 0
 
 
 def test_held_out_rows_all_count(make_batch: MakeBatch, build_loss: Build) -> None:
@@ -157,4 +171,4 @@ def test_a_loss_without_rows_cannot_be_weighed() -> None:
 def test_the_inner_losss_state_is_part_of_it() -> None:
     loss = curriculum("info_nce", learned_temperature=True, memory_bank=3)
     bank = {f"inner.bank.{name}" for name in ("targets", "ids", "filled")}
-    assert set(loss.state_dict()) == {"inner.log_temperature"} | bank
+    assert set(loss.state_dict()) == {"easiest", "inner.log_temperature"} | bank

@@ -34,6 +34,7 @@ def test_names_and_summaries() -> None:
         (InfoNCE, {"temperature": 0.005, "learned_temperature": True}, "stays at 0.01 or above"),
         (InfoNCE, {"label_smoothing": 1.0}, "label_smoothing"),
         (Triplet, {"margin": -0.1}, "margin"),
+        (Triplet, {"margin": Ramp(0.1, float("inf"))}, "margin"),
         (Huber, {"delta": 0.0}, "delta"),
         (Uniformity, {"t": 0.0}, "'t'"),
     ],
