@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import field, frozen
 from attrs.validators import and_, ge, lt
 
@@ -27,12 +29,14 @@ class Random:
 class Hard:
     """Wrong targets that lie near where the map takes the row, but not so near that they may be right."""
 
-    #: Wrong targets for each row, nearest first; fewer where fewer pass.
+    #: Wrong targets for each row; fewer where fewer pass.
     count: int = field(default=4, validator=ge(1))
     #: How many of the nearest targets are looked at.
     candidates: int = field(default=64, validator=ge(1))
     #: A candidate passes where its cosine is below (1 - relative_margin) times that of the right target.
     relative_margin: float = field(default=0.05, validator=and_(ge(0), lt(1)))
+    #: Which of the candidates that pass: the nearest, or any.
+    choose: Literal["top", "random"] = "top"
     #: Epochs until they are mined anew, with the core as it is then.
     refresh_every: int = field(default=1, validator=ge(1))
 
@@ -43,4 +47,4 @@ class Hard:
     def build(self, context: NegativesContext) -> Negatives:
         from core_engine_negatives.hard import HardNegatives
 
-        return HardNegatives(self.count, self.candidates, self.relative_margin, self.refresh_every)
+        return HardNegatives(self.count, self.candidates, self.relative_margin, self.refresh_every, self.choose)

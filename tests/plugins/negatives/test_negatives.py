@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Literal
+
+import attrs
 import pytest
 import torch
 from core_engine_negatives import negatives
@@ -44,8 +47,16 @@ def test_random_ones_are_uniform() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 8), st.integers(1, 9), st.integers(0, 99))
-def test_the_nearest_in_blocks_are_the_nearest(rows: int, corpus: int, count: int, block: int, seed: int) -> None:
+@given(
+    rows=st.integers(1, 40),
+    corpus=st.integers(1, 40),
+    count=st.integers(1, 8),
+    block=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    seed=st.integers(0, 99),
+)
+def test_the_nearest_in_blocks_are_the_nearest(
+    rows: int, corpus: int, count: int, block: tuple[int, int], seed: int
+) -> None:
     source = torch.Generator().manual_seed(seed)
     # Whole numbers, so that sums are exact and ties are ties.
     queries = torch.randint(-3, 4, (rows, 4), generator=source).double()
@@ -62,8 +73,11 @@ def test_no_more_than_a_block_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch)
     held: list[int] = []
     topk = torch.Tensor.topk
     monkeypatch.setattr(torch.Tensor, "topk", lambda self, *a, **k: held.append(self.numel()) or topk(self, *a, **k))
-    nearest(torch.randn(300, 4), torch.randn(500, 4), 5, block=16)
-    assert max(held) <= 16 * (16 + 2 * 5)
+    nearest(torch.randn(300, 4), torch.randn(500, 4), 5, block=(16, 32))
+    assert max(held) == 16 * 32
+    held.clear()
+    nearest(torch.randn(1000, 4), torch.randn(20_000, 4), 64)
+    assert max(held) * 4 == 16 * 2**20, "bytes"
 
 
 def by_hand(where: Search, count: int, candidates: int, margin: float) -> list[list[int]]:
@@ -87,6 +101,44 @@ def test_hard_ones_are_the_nearest_that_pass(rows: int, corpus: int, count: int,
         assert found[row][holds[row]].tolist() == wanted
 
 
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(2, 30), st.integers(1, 5), st.sampled_from([0.0, 0.05, 0.5]), st.integers(0, 99))
+def test_with_ties_the_nearest_that_pass_are_as_near(
+    rows: int, corpus: int, count: int, margin: float, seed: int
+) -> None:
+    source = torch.Generator().manual_seed(seed)
+    # Signs in four dimensions: lengths are 2, cosines multiples of one half, without rounding.
+    queries, targets = (torch.randint(2, (n, 4), generator=source) * 2.0 - 1 for n in (rows, corpus))
+    where = Search(queries, targets, torch.randint(corpus, (rows,), generator=source), source)
+    found, holds = Hard(count=count, candidates=64, relative_margin=margin).build(NegativesContext()).choose(where)
+    assert not (holds & (found == where.own[:, None])).any()
+    cosine = queries @ targets.T / 4
+    for row, wanted in enumerate(by_hand(where, count, 64, margin)):
+        assert cosine[row, found[row][holds[row]]].tolist() == cosine[row, wanted].tolist()
+
+
+def test_random_ones_among_the_candidates_are_any_that_pass() -> None:
+    where = search(40, 60, seed=3)
+
+    def chosen(seed: int, choose: Literal["top", "random"] = "random", count: int = 3) -> list[list[int]]:
+        miner = Hard(count=count, candidates=20, choose=choose).build(NegativesContext())
+        found, holds = miner.choose(attrs.evolve(where, generator=torch.Generator().manual_seed(seed)))
+        return [ids[there].tolist() for ids, there in zip(found, holds, strict=True)]
+
+    pool = chosen(0, "top", count=20)
+    draws = [chosen(seed) for seed in range(400)]
+    assert draws[0] == chosen(0)
+    times = torch.zeros(40, 60)
+    for draw in draws:
+        for row, some in enumerate(draw):
+            assert len(set(some)) == len(some) == min(3, len(pool[row]))
+            assert set(some) <= set(pool[row])
+            times[row, some] += 1
+    row = max(range(40), key=lambda row: len(pool[row]))
+    share = times[row, pool[row]] / 400
+    assert share.tolist() == pytest.approx([3 / len(pool[row])] * len(pool[row]), abs=0.1)
+
+
 def test_what_is_as_near_as_the_right_one_is_left_alone() -> None:
     corpus = torch.tensor([[1.0, 0.0], [1.0, 0.01], [1.0, 0.6], [0.0, 1.0]])
     where = Search(torch.tensor([[1.0, 0.0]]), corpus, torch.tensor([0]), torch.Generator())
@@ -99,6 +151,18 @@ def test_fewer_where_fewer_pass() -> None:
     found, holds = Hard(count=4, candidates=8).build(NegativesContext()).choose(where)
     assert holds.sum(1).tolist() == [1, 1]
     assert found[holds].tolist() == [1, 0]
+
+
+def test_a_row_whose_own_target_is_farther_than_all_has_none() -> None:
+    where = Search(
+        torch.tensor([[1.0, 0.0]]),
+        torch.tensor([[-1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]),
+        torch.tensor([0]),
+        torch.Generator(),
+    )
+    found, holds = Hard(count=2).build(NegativesContext()).choose(where)
+    assert found.shape == (1, 2)
+    assert not holds.any()
 
 
 def test_more_wanted_than_looked_at_is_an_error() -> None:

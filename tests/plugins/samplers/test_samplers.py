@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -36,9 +35,8 @@ def built(config: Shuffle | Grouped | Curriculum | Competence) -> Sampler:
     return config.build(SamplerContext())
 
 
-def test_names_and_summaries() -> None:
+def test_names() -> None:
     assert [component.name for component in samplers()] == ["shuffle", "grouped", "curriculum", "competence"]
-    assert all(component.summary.endswith((".", ":")) or component.summary for component in samplers())
 
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 5))
@@ -60,6 +58,21 @@ def test_grouped_puts_groups_together_and_shuffles_them() -> None:
     again = ids[built(Grouped()).order(epoch(200, seed=1, groups=ids))].tolist()
     assert list(dict.fromkeys(visited)) != list(dict.fromkeys(again))
     assert order[:10].tolist() != sorted(order[:10].tolist())
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 99))
+def test_a_group_stands_in_one_piece_however_large_it_is(groups: list[int], seed: int) -> None:
+    ids = torch.tensor(groups)
+    visited = ids[built(Grouped()).order(epoch(len(groups), seed=seed, batch_size=4, groups=ids))].tolist()
+    # Round a circle: the order begins anywhere in it.
+    pieces = sum(visited[place] != visited[place - 1] for place in range(len(visited)))
+    assert pieces == (len(set(groups)) if len(set(groups)) > 1 else 0)
+
+
+def test_batches_of_grouped_are_cut_elsewhere_each_epoch() -> None:
+    ids = torch.arange(40) // 20
+    begins = {tuple(ids[built(Grouped()).order(epoch(40, seed=seed, groups=ids))][:20].tolist()) for seed in range(20)}
+    assert len(begins) > 10
 
 
 def test_grouped_fills_batches_with_rows_of_one_group() -> None:
@@ -151,4 +164,3 @@ def test_a_batch_larger_than_what_is_in_use_repeats_it_evenly() -> None:
     difficulty = torch.tensor([0.25, 0.5, 0.75, 1.0])
     order = built(Competence(Pacing(start=0.5))).order(epoch(4, end=1e-9, batch_size=4, difficulty=difficulty))
     assert sorted(order.tolist()) == [0, 0, 1, 1]
-    assert math.isclose(Pacing(start=0.5).share(0.0), 0.5)
