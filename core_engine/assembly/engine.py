@@ -36,6 +36,7 @@ from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits, prepare
 from core_engine.errors import EngineError, TrainingError
+from core_engine.evaluation.adapters import ADAPTERS
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.log import ensure_logging
@@ -203,6 +204,7 @@ class Engine:
             require_same_facts(checkpoint, facts)
         self._prepare_core(data.train, device)
         untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
+        adapters_negatives = self._negatives_for_adapters(data.train)
         rows = training_rows(
             data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets", self.sampler
         )
@@ -259,7 +261,9 @@ class Engine:
                 trainer.save()
         self.seconds_by_phase["train"] = time.perf_counter() - started
         if outcome.finished:
-            result = self._conclude(run_dir, outcome, data, untrained_criterion, untrained, should_stop)
+            result = self._conclude(
+                run_dir, outcome, data, untrained_criterion, untrained, adapters_negatives, should_stop
+            )
             if result is not None:
                 events.end(result.to_dict())
                 return result
@@ -286,9 +290,9 @@ class Engine:
                 "control frozen_lattice needs an EmbeddingProcessor as core: nothing else has a lattice"
             )
 
-    def _negatives_for_baselines(self, train: Pairs) -> NegativeTable | None:
-        """Those that the core started with: an adapter's are not chosen again."""
-        if self.negatives is None:
+    def _negatives_for_adapters(self, train: Pairs) -> NegativeTable | None:
+        """Those that the core starts with, if an adapter is to be trained: an adapter's are not chosen again."""
+        if self.negatives is None or not ADAPTERS.keys() & set(self.baselines):
             return None
         return choose_negatives(self.negatives, train, len(train), self.core, seed=self.seed, epoch=0)
 
@@ -299,6 +303,7 @@ class Engine:
         data: Splits,
         criterion: Criterion,
         untrained: dict[str, float],
+        adapters_negatives: NegativeTable | None,
         should_stop: Callable[[int], bool],
     ) -> Result | None:
         """Scores the best core on the test split, beside the baselines, and writes result and curves; None if
@@ -320,7 +325,7 @@ class Engine:
             seed=self.seed,
             should_stop=lambda: should_stop(outcome.step),
             sampler=self.sampler,
-            table=self._negatives_for_baselines(data.train),
+            table=adapters_negatives,
         )
         if baselines is None:
             return None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core_engine import Epoch, Pacing
 from core_engine_samplers.difficulty import easiest_first, in_use
+from core_engine_samplers.draw import draw
 
 
 @frozen
@@ -31,7 +32,5 @@ class CompetenceSampler:
             size = min(epoch.batch_size, epoch.rows - number * epoch.batch_size)
             progress = epoch.begin + (epoch.end - epoch.begin) * number / batches
             count = in_use(difficulty, self.pacing.share(progress))
-            rounds = math.ceil(size / count)
-            drawn += [torch.randperm(count, generator=epoch.generator) for _ in range(rounds)][:-1]
-            drawn.append(torch.randperm(count, generator=epoch.generator)[: size - (rounds - 1) * count])
+            drawn.append(draw(count, size, epoch.generator))
         return rows[torch.cat(drawn)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from attrs import frozen
 from torch import Tensor
 
 from core_engine import Epoch, Pacing
 from core_engine_samplers.difficulty import easiest_first, in_use
+from core_engine_samplers.draw import draw
 
 
 @frozen
@@ -25,6 +23,4 @@ class CurriculumSampler:
         """
         rows, difficulty = easiest_first(epoch, "curriculum")
         count = in_use(difficulty, self.pacing.share(epoch.begin))
-        rounds = math.ceil(epoch.rows / count)
-        drawn = torch.cat([torch.randperm(count, generator=epoch.generator) for _ in range(rounds)])
-        return rows[drawn[: epoch.rows]]
+        return rows[draw(count, epoch.rows, epoch.generator)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from core_engine import Epoch
@@ -22,4 +23,4 @@ def in_use(difficulty: Tensor, share: float) -> int:
     """How many of the rows, easiest first, are no harder than ``share``; those of the easiest level always are."""
     bound = max(share, float(difficulty[0]))
     # Difficulties are float32: a share that stands for one of them must not fall short of it by a rounding.
-    return int((difficulty <= bound + 1e-6).sum())
+    return int(torch.searchsorted(difficulty, bound + 1e-6, right=True))

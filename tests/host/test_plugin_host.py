@@ -72,6 +72,18 @@ class AllKinds:
         yield Component("a_loss", Thing)
 
     @hookimpl
+    def samplers(self) -> list[Component]:
+        return [Component("a_sampler", Thing)]
+
+    @hookimpl
+    def negatives(self) -> list[Component]:
+        return [Component("some_negatives", Thing)]
+
+    @hookimpl
+    def rephrasers(self) -> list[Component]:
+        return [Component("a_rephraser", Thing)]
+
+    @hookimpl
     def loggers(self) -> tuple[Component, ...]:
         return (Component("a_logger", Thing),)
 

@@ -19,6 +19,10 @@ Load = Callable[..., LoadedRecipe]
 Problems = Callable[..., list[str]]
 
 LOSS = "core_engine_losses, core-engine "
+LOSSES = (
+    "combined, cosine, curriculum, huber, info_nce, matryoshka, mse, multi_teacher, probe, relational_distillation, "
+    "sentence_transformers, similarity_distillation, triplet, uniformity"
+)
 
 
 def test_all_at_once_in_the_order_of_the_file(problems: Problems) -> None:
@@ -56,8 +60,7 @@ loggers: [{type: console}, {kind: jsonl}]
         "r.yaml:10:3: lattice.chanels: unknown key; did you mean 'channels'?",
         "r.yaml:12:22: loss[0].temperatur: unknown key; did you mean 'temperature'? (plugin)",
         "r.yaml:13:20: loss[1].weigth: unknown key; did you mean 'weight'? (plugin)",
-        "r.yaml:14:5: loss[2]: expected a mapping such as {type: cosine}, not 'cosine'; "
-        "types: combined, cosine, info_nce, mse, probe",
+        f"r.yaml:14:5: loss[2]: expected a mapping such as {{type: cosine}}, not 'cosine'; types: {LOSSES}",
         "r.yaml:16:3: train.lr: unknown key; known here: epochs, max_steps, batch_size, accumulate, grad_cache, "
         "optimizer, schedule, ema, clip_norm, evaluate_every, monitor, early_stopping, checkpoints",
         "r.yaml:17:3: train.batch_size: expected an integer, not '8'; write a plain decimal number, without quotes",
@@ -205,8 +208,7 @@ def test_a_missing_data_file(problems: Problems, minimal: str, folder: Path) -> 
 def test_a_component_that_is_not_installed(problems: Problems, minimal: str) -> None:
     (found,) = problems(minimal.replace("type: cosine", "type: cosin"))
     assert found == (
-        "r.yaml:5:9: loss[0].type: no loss named 'cosin' is installed; did you mean 'cosine'? "
-        "installed: combined, cosine, info_nce, mse, probe"
+        f"r.yaml:5:9: loss[0].type: no loss named 'cosin' is installed; did you mean 'cosine'? installed: {LOSSES}"
     )
     (found,) = problems(minimal.replace("{type: stencil}", "{type: transformer}"))
     assert found == (

@@ -60,4 +60,4 @@ def test_a_recipe_may_name_them(tmp_path: Path) -> None:
     overrides = ["sampler={type: backwards}", "negatives={type: next_one}", "train.epochs=2", f"output={tmp_path}"]
     result = Engine.from_recipe(recipe, [*overrides, "loggers=[]", "evaluation.baselines=[]"], host).run()
     assert result is not None
-    assert ASKED[:4] == ["order", "choose"] * 2
+    assert ASKED == ["order", "choose"] * 2

@@ -6,6 +6,7 @@ import pytest
 import torch
 from core_engine_samplers import samplers
 from core_engine_samplers.config import Competence, Curriculum, Grouped, Shuffle
+from core_engine_samplers.draw import draw
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,3 +165,34 @@ def test_a_batch_larger_than_what_is_in_use_repeats_it_evenly() -> None:
     difficulty = torch.tensor([0.25, 0.5, 0.75, 1.0])
     order = built(Competence(Pacing(start=0.5))).order(epoch(4, end=1e-9, batch_size=4, difficulty=difficulty))
     assert sorted(order.tolist()) == [0, 0, 1, 1]
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.sampled_from([0, 10**6]), st.integers(0, 2**31))
+def test_a_draw_takes_whole_rounds_and_depends_on_its_generator_alone(
+    count: int, size: int, shuffled: int, seed: int
+) -> None:
+    drawn = draw(count, size, torch.Generator().manual_seed(seed), shuffled)
+    assert drawn.dtype == torch.int64
+    assert drawn.shape == (size,)
+    times = torch.bincount(drawn, minlength=count)
+    assert len(times) == count
+    assert int(times.max() - times.min()) <= 1
+    assert torch.equal(drawn, draw(count, size, torch.Generator().manual_seed(seed), shuffled))
+
+
+@pytest.mark.parametrize(("count", "size"), [(6, 4), (6, 10), (13, 3)], ids=["some", "rounds", "few"])
+def test_a_draw_is_uniform_at_each_of_its_places(count: int, size: int) -> None:
+    source = torch.Generator().manual_seed(0)
+    drawn = torch.stack([draw(count, size, source, shuffled=0) for _ in range(6000)])
+    for place in drawn.T:
+        share = torch.bincount(place, minlength=count) / len(drawn)
+        # Five standard deviations of a share of 6000 draws.
+        assert float((share - 1 / count).abs().max()) < 5 * (1 / count / 6000) ** 0.5
+
+
+def test_a_draw_of_few_shuffles_no_more_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    randperm = torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda n, **options: asked.append(n) or randperm(n, **options))
+    draw(10**9, 64, torch.Generator().manual_seed(0))
+    assert max(asked) <= 4 * 64
