@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
 from attrs import Factory, field, frozen
-from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, lt, matches_re, optional
 
 from core_engine.recipe.slots import Choice
 
@@ -136,6 +137,25 @@ class Train:
     monitor: str = "mrr@10"
     early_stopping: EarlyStopping | None = None
     checkpoints: Checkpoints = Factory(Checkpoints)
+    #: What products are computed in while training (autocast); weights, state and evaluation stay in float32.
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    #: A gradient that holds NaN or infinity ends the run and names where it came from, or its step is left out and
+    #: counted. (In float16, where the scale of the loss is found so, such steps are always left out.)
+    non_finite: Literal["stop", "skip"] = "stop"
+    #: Only operations that give the same bits each time on a GPU too; some are slower, and some are errors then.
+    deterministic: bool = False
+    #: Longest time of the run in this process, such as ``90s``, ``30m`` or ``6h``: then it writes a checkpoint and
+    #: ends, to be gone on with by ``--resume``.
+    max_time: str | None = field(default=None, validator=optional(matches_re(r"\d+(\.\d+)?[smh]")))
+    #: Measure where the time of a step goes; on a GPU, that makes steps slower.
+    profile: bool = False
+
+    @property
+    def max_seconds(self) -> float:
+        """``max_time``, without end where there is none."""
+        if self.max_time is None:
+            return math.inf
+        return float(self.max_time[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.max_time[-1]]
 
     def __attrs_post_init__(self) -> None:
         if self.batch_size % self.accumulate:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core_engine.core.processor import EmbeddingProcessor
+from core_engine.training.ranks import Ranks
 
 #: Rows at a time: enough to keep a device busy, and little memory for any lattice that trains.
 ROWS = 512
@@ -14,14 +15,24 @@ ROWS = 512
 INFERENCE_SEED = 0
 
 
-def apply_core(core: nn.Module, inputs: Tensor) -> Tensor:
-    """``[n, D_in] -> [n, D_out]``, without gradients, in blocks. Row i draws the noise of sample i."""
+def apply_core(core: nn.Module, inputs: Tensor, ranks: Ranks | None = None) -> Tensor:
+    """``[n, D_in] -> [n, D_out]``, without gradients, in blocks. Row i draws the noise of sample i.
+
+    ``ranks``: processes to share the rows with, of which each is given all outputs.
+    """
+    if ranks is None or ranks.size == 1:
+        return _apply(core, inputs, 0, len(inputs))
+    share = ranks.computed(len(inputs))
+    return ranks.gather(_apply(core, inputs, share.start, share.stop), len(inputs))
+
+
+def _apply(core: nn.Module, inputs: Tensor, first: int, last: int) -> Tensor:
     was_training = core.training
     core.eval()
     outputs = []
     with torch.no_grad():
-        for start in range(0, len(inputs), ROWS):
-            block = inputs[start : start + ROWS]
+        for start in range(first, last, ROWS):
+            block = inputs[start : min(last, start + ROWS)]
             if isinstance(core, EmbeddingProcessor):
                 ids = torch.arange(start, start + len(block), device=block.device)
                 outputs.append(core(block, INFERENCE_SEED, ids))

@@ -11,6 +11,7 @@ from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
 from core_engine.randomness import generator
 from core_engine.training.inference import apply_core
+from core_engine.training.ranks import Ranks
 
 
 @frozen(eq=False)
@@ -31,7 +32,14 @@ class NegativeTable:
 
 
 def choose_negatives(
-    negatives: Negatives, pairs: Pairs, main: int, core: nn.Module, *, seed: int, epoch: int
+    negatives: Negatives,
+    pairs: Pairs,
+    main: int,
+    core: nn.Module,
+    *,
+    seed: int,
+    epoch: int,
+    ranks: Ranks | None = None,
 ) -> NegativeTable:
     """For the first ``main`` rows of ``pairs``, before epoch ``epoch``. Before the first they are chosen by the
     teacher's embeddings, if inputs and targets can be compared, and later by ``core``.
@@ -46,7 +54,7 @@ def choose_negatives(
         raise TrainingError("negatives: all training rows have the same target; there are no wrong ones")
     by_teacher = epoch == 0 and inputs.shape[1] == targets.shape[1]
     search = Search(
-        queries=inputs if by_teacher else apply_core(core, inputs),
+        queries=inputs if by_teacher else apply_core(core, inputs, ranks),
         corpus=corpus,
         own=own,
         generator=generator(seed, "negatives", epoch),

@@ -19,13 +19,21 @@ LOSS_PREFIX = "loss."
 
 
 def build_optimizer(options: AdamW | Adam | SGD, named: Sequence[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
-    """PyTorch's own optimiser of that name. TrainingError for a pattern in ``no_decay`` that fits no parameter."""
+    """PyTorch's own optimiser of that name, in the form that can be told on the device to leave a step out.
+
+    TrainingError for a pattern in ``no_decay`` that fits no parameter.
+    """
     if isinstance(options, Adam):
-        return torch.optim.Adam([parameter for _, parameter in named], options.lr, options.betas)
+        return torch.optim.Adam([parameter for _, parameter in named], options.lr, options.betas, fused=True)
     groups = _decay_groups(options, named)
     if isinstance(options, AdamW):
-        return torch.optim.AdamW(groups, options.lr, options.betas, weight_decay=options.weight_decay)
-    return torch.optim.SGD(groups, options.lr, options.momentum, weight_decay=options.weight_decay)
+        return torch.optim.AdamW(groups, options.lr, options.betas, weight_decay=options.weight_decay, fused=True)
+    optimizer = torch.optim.SGD(groups, options.lr, options.momentum, weight_decay=options.weight_decay, fused=True)
+    if options.momentum:
+        # Else a first step that is left out would leave them with whatever was in memory.
+        for _, parameter in named:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _decay_groups(options: AdamW | SGD, named: Sequence[tuple[str, nn.Parameter]]) -> list[dict[str, Any]]:

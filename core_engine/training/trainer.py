@@ -16,13 +16,10 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.checkpoint import checkpoint
 
-from core_engine.contracts.objects import Batch, Negatives, Record
-from core_engine.core.processor import EmbeddingProcessor
+from core_engine.contracts.objects import Negatives, Record
 from core_engine.data.pairs import Pairs
 from core_engine.errors import CheckpointError, TrainingError
-from core_engine.randomness import derive_seed, generator
 from core_engine.recipe.training import Train
 from core_engine.training.average import average_of
 from core_engine.training.checkpoint import (
@@ -34,20 +31,27 @@ from core_engine.training.checkpoint import (
     rotate,
     save_checkpoint,
 )
+from core_engine.training.clock import Clock
 from core_engine.training.criterion import Criterion
+from core_engine.training.culprit import find_culprit
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
 from core_engine.training.negatives import NegativeTable, choose_negatives
-from core_engine.training.optim import PlateauState, RateSchedule, build_optimizer
+from core_engine.training.optim import LOSS_PREFIX, PlateauState, RateSchedule, build_optimizer
+from core_engine.training.passes import Passes
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
+from core_engine.training.ranks import Ranks
 from core_engine.training.rows import TrainingRows
 from core_engine.training.stopping import Monitor, Progress
+from core_engine.training.update import Updates
 from core_engine.training.validation import score_output
 
 log = structlog.get_logger("core_engine.training")
 
-#: Rows of a backward pass: indices, target ids, group ids and, where there is one, difficulty.
-Part = tuple[Tensor, ...]
+#: Optimiser steps between two looks at whether all were finite: each look waits for the device.
+_LOOK_EVERY = 100
+#: Optimiser steps between two agreements of several processes on whether to stop.
+_AGREE_EVERY = 10
 
 _REMEDY = "lower train.optimizer.lr or set train.clip_norm; checkpoints written so far are of finite weights"
 
@@ -84,6 +88,7 @@ class Trainer:
     events: Events
     should_stop: Callable[[int], bool] = lambda step: False
     negatives: Negatives | None = None
+    ranks: Ranks = field(factory=Ranks)
 
     step: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
@@ -92,15 +97,18 @@ class Trainer:
     _plateau: PlateauState = field(factory=PlateauState, init=False)
     _history: list[Record] = field(factory=list, init=False)
     _sums: dict[str, Tensor] = field(factory=dict, init=False)
-    _summed_rows: int = field(default=0, init=False)
-    _epoch_figures: dict[str, float] = field(factory=dict, init=False)
-    _table: NegativeTable | None = field(default=None, init=False)
+    _summed_rows: Tensor | int = field(default=0, init=False)
+    _summed_steps: int = field(default=0, init=False)
+    _asked: bool = field(default=False, init=False)
     _stopped: str | None = field(default=None, init=False)
     _saved_at: float = field(factory=time.monotonic, init=False)
     _monitor: Monitor = field(init=False)
     _trained: list[tuple[str, nn.Parameter]] = field(init=False)
     _parameters: list[nn.Parameter] = field(init=False)
-    _optimizer: torch.optim.Optimizer = field(init=False)
+    _core_parameters: list[nn.Parameter] = field(init=False)
+    _updates: Updates = field(init=False)
+    _passes: Passes = field(init=False)
+    _clock: Clock = field(init=False)
     _rates: RateSchedule = field(init=False)
     _average: AveragedModel | None = field(default=None, init=False)
     _has_gradient: Tensor = field(init=False)
@@ -109,11 +117,26 @@ class Trainer:
         self._monitor = monitor_of(self.options, self.validation)
         self._trained = trained_parameters(self.core, self.criterion)
         self._parameters = [parameter for _, parameter in self._trained]
-        self._optimizer = build_optimizer(self.options.optimizer, self._trained)
+        # Those of losses are given the gradient of the whole batch by every process.
+        self._core_parameters = [p for name, p in self._trained if not name.startswith(LOSS_PREFIX)]
         self._rates = RateSchedule(self.options.schedule, total_steps(self.options, self.rows))
         if self.options.ema is not None:
             self._average = average_of(self.core, self.options.ema)
         device = self.rows.pairs.inputs.device
+        optimizer = build_optimizer(self.options.optimizer, self._trained)
+        self._updates = Updates(optimizer, self._parameters, self.options, device)
+        self._clock = Clock(device, self.options.profile)
+        self._passes = Passes(
+            core=self.core,
+            criterion=self.criterion,
+            rows=self.rows,
+            options=self.options,
+            seed=self.seed,
+            total_steps=self._rates.total_steps,
+            backward=self._updates.backward,
+            ranks=self.ranks,
+            clock=self._clock,
+        )
         self._has_gradient = torch.zeros(len(self._trained), dtype=torch.bool, device=device)
 
     def run(self) -> Outcome:
@@ -130,7 +153,7 @@ class Trainer:
             self._stopped = self._close_epoch()
             if self._save_is_due():
                 self.save()
-            if self._stopped is None and self.step < self._rates.total_steps and self.should_stop(self.step):
+            if self._stopped is None and self.step < self._rates.total_steps and self._asked_to_stop():
                 return self._outcome("asked to stop", finished=False)
         return self._outcome(self._stopped or "all steps done", finished=True)
 
@@ -148,122 +171,62 @@ class Trainer:
 
     def _finish_epoch(self) -> bool:
         """Trains through the rest of an epoch. False where it was asked to stop before the epoch's end."""
-        rows, options, events = self.rows, self.options, self.events
-        size = rows.size(self.epoch)
-        parts = self._parts_of_epoch()
+        rows, options, events, passes, clock = self.rows, self.options, self.events, self._passes, self._clock
+        steps = rows.steps(self.epoch, options.batch_size)
+        passes.begin_epoch(self.epoch, self.step - self._batch)
         if self.negatives is not None and self._batch == 0 and self.epoch % self.negatives.refresh_every == 0:
-            self._table = choose_negatives(
-                self.negatives, rows.pairs, rows.main, self.core, seed=self.seed, epoch=self.epoch
+            passes.table = choose_negatives(
+                self.negatives, rows.pairs, rows.main, self.core, seed=self.seed, epoch=self.epoch, ranks=self.ranks
             )
-        forward = self._forward()
+        clock.lap(None)
         while True:
-            first, begin = self._batch * options.accumulate, self._batch * options.batch_size
-            end = min(begin + options.batch_size, size)
-            self._accumulate_gradients(forward, parts[first : first + options.accumulate], end - begin)
+            sums, count = passes.gradients(self.step)
             self.step += 1
             self._batch += 1
-            last = end == size or self.step == self._rates.total_steps
+            last = self._batch == steps or self.step == self._rates.total_steps
             # The last batch of an epoch may be a single row, which some losses have nothing to say about.
-            self._update(note_gradients=last or self._batch == 2)
+            self._update(sums, count, note_gradients=last or self._batch == 2)
             events.step(self.step)
+            clock.lap("hooks and progress")
             if last:
                 return True
+            if self.step % _LOOK_EVERY == 0:
+                self._require_finite_steps()
             if options.checkpoints.every_steps and self.step % options.checkpoints.every_steps == 0:
                 self.save()
-            if self.should_stop(self.step):
+                clock.lap("checkpoints")
+            if self._asked_to_stop():
                 return False
 
-    def _parts_of_epoch(self) -> list[Part]:
-        """Divided once an epoch: a step then only takes views that are there."""
-        rows, options, pairs = self.rows, self.options, self.rows.pairs
-        total = self._rates.total_steps
-        first = self.step - self._batch
-        last = first + rows.steps(self.epoch, options.batch_size)
-        order = rows.order(self.epoch, first / total, min(1.0, last / total), options.batch_size)
-        self._epoch_figures = rows.figures(order)
-        order = order.to(pairs.inputs.device)
-        columns = [order, pairs.target_ids[order], order if pairs.group_ids is None else pairs.group_ids[order]]
-        if pairs.difficulty is not None:
-            columns.append(pairs.difficulty[order])
-        part_size = options.batch_size // options.accumulate
-        return list(zip(*(column.split(part_size) for column in columns), strict=True))
+    def _asked_to_stop(self) -> bool:
+        """Several processes must agree, which costs them a message."""
+        self._asked = self._asked or self.should_stop(self.step)
+        if self.ranks.size > 1 and self._batch and self.step % _AGREE_EVERY:
+            return False
+        return self.ranks.any(self._asked)
 
-    def _forward(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The core as a function of inputs and row numbers; these key the noise of its cells."""
-        core = self.core.train()
-        if isinstance(core, EmbeddingProcessor):
-            seed = derive_seed(self.seed, "state", self.epoch)
-            return lambda inputs, indices: core(inputs, seed, indices)
-        return lambda inputs, indices: core(inputs)
-
-    def _accumulate_gradients(self, forward: Callable[[Tensor, Tensor], Tensor], parts: list[Part], count: int) -> None:
-        """Gradients of one step's ``count`` rows, in parts weighted by their rows.
-
-        With ``grad_cache`` (Gao et al., 2021) the loss is of all rows at once: only the outputs of a part are kept, and
-        in the backward pass the core computes each part again.
-        """
-        source = None
-        if self.rows.noise is not None:
-            source = generator(self.seed, "noise", self.epoch, self._batch, device=self.rows.pairs.inputs.device)
-        if self.options.grad_cache:
-            inputs = [self._inputs(indices, source) for indices, *_ in parts]
-            outputs = [
-                checkpoint(forward, given, indices, use_reentrant=False)
-                for given, (indices, *_) in zip(inputs, parts, strict=True)
-            ]
-            whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
-            self._backward(torch.cat(outputs), torch.cat(inputs), whole, count)
-        else:
-            for part in parts:
-                given = self._inputs(part[0], source)
-                self._backward(forward(given, part[0]), given, part, count)
-        self._summed_rows += count
-
-    def _inputs(self, indices: Tensor, source: torch.Generator | None) -> Tensor:
-        """``[B, D_in]``, with the mode's noise from ``source``."""
-        inputs = self.rows.pairs.inputs.index_select(0, indices)
-        if self.rows.noise is None:
-            return inputs
-        drawn = torch.randn(inputs.shape, generator=source, device=inputs.device, dtype=inputs.dtype)
-        return torch.addcmul(inputs, drawn, self.rows.noise.index_select(0, indices))
-
-    def _backward(self, output: Tensor, inputs: Tensor, part: Part, count: int) -> None:
-        """Adds the gradient of these rows to that of the step's ``count`` rows."""
-        pairs = self.rows.pairs
-        indices, target_ids, group_ids, *difficulty = part
-        negatives = (None, None) if self._table is None else self._table.of(indices)
-        batch = Batch(
-            indices,
-            inputs,
-            target_ids,
-            group_ids,
-            self.epoch,
-            self.step / self._rates.total_steps,
-            difficulty[0] if difficulty else None,
-            negatives[0],
-            negatives[1],
-            {name: rows.index_select(0, indices) for name, rows in pairs.further.items()},
-        )
-        loss, named = self.criterion(output, pairs.targets.index_select(0, indices), batch)
-        rows = len(indices)
-        (loss if rows == count else loss * (rows / count)).backward()
-        self._add("loss", loss.detach(), rows)
-        for name, value in named.items():
-            self._add(name, value, rows)
-
-    def _update(self, note_gradients: bool) -> None:
-        parameters = self._parameters
+    def _update(self, sums: dict[str, Tensor], count: int, note_gradients: bool) -> None:
+        updates = self._updates
+        updates.unscale()
+        self.ranks.sum_gradients(self._core_parameters)
         if note_gradients:
             self._note_gradients()
-        if self.options.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self.options.clip_norm)
         rate = self.options.optimizer.lr * self._rates.factor(self.step - 1) * self._plateau.factor
-        for group in self._optimizer.param_groups:
+        for group in updates.optimizer.param_groups:
             group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        finite = updates.step(self.step)
         if self._average is not None:
             self._average.update_parameters(self.core)
+        counted: Tensor | int = count
+        if updates.goes_on:
+            # What was skipped must not stand in the means.
+            sums = {name: torch.where(finite, value, 0.0) for name, value in sums.items()}
+            counted = torch.where(finite, count, 0)
+        for name, value in sums.items():
+            self._sums[name] = self._sums[name].add_(value) if name in self._sums else value
+        self._summed_rows = self._summed_rows + counted
+        self._summed_steps += 1
+        self._clock.lap("optimiser")
 
     def _note_gradients(self) -> None:
         """Once an epoch: which parameters the loss reaches. A core that is not reached trains nothing and looks
@@ -273,21 +236,38 @@ class Trainer:
             if parameter.grad is not None:
                 self._has_gradient[index] |= parameter.grad.ne(0).any()
 
-    def _add(self, name: str, value: Tensor, rows: int) -> None:
-        if name in self._sums:
-            self._sums[name].add_(value, alpha=rows)
-        else:
-            self._sums[name] = value * rows
+    def _require_finite_steps(self) -> None:
+        """TrainingError that says which step was not finite, on which rows, and which module that came from."""
+        step = self._updates.first_bad()
+        if step is None:
+            return
+        named = [(f"core.{name}" if name else "core", module) for name, module in self.core.named_modules()]
+        named += [(f"loss.{name}" if name else "loss", module) for name, module in self.criterion.named_modules()]
+        # No update was made since, so that the step can be computed as it was.
+        self._updates.optimizer.zero_grad(set_to_none=True)
+        origin = find_culprit(named, lambda: self._passes.gradients(step - 1))
+        numbers = self._passes.row_numbers(step - 1).tolist()
+        rows = ", ".join(map(str, numbers[:10])) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
+        raise TrainingError(
+            f"the gradient of step {step} (epoch {self._passes.epoch + 1}) is not finite. First to hold NaN or infinity: {origin}. "
+            f"Training rows (from 0): {rows}. {_REMEDY}; train.non_finite: skip leaves such steps out"
+        )
 
     def _close_epoch(self) -> str | None:
         """Logs the epoch, and evaluates where it is time. The reason to stop, or None."""
-        values = {name: float(total) / self._summed_rows for name, total in self._sums.items()}
-        self._sums, self._summed_rows = {}, 0
+        self._require_finite_steps()
+        rows, steps = int(self._summed_rows), self._summed_steps
+        if not rows:
+            raise TrainingError(f"no step of epoch {self.epoch} (to step {self.step}) had a finite gradient; {_REMEDY}")
+        values = {name: float(total) / rows for name, total in self._sums.items()}
+        self._sums, self._summed_rows, self._summed_steps = {}, 0, 0
         if not math.isfinite(values["loss"]):
             raise TrainingError(f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); {_REMEDY}")
         self._require_finite_weights()
-        values["lr"] = self._optimizer.param_groups[0]["lr"]
-        values.update(self._epoch_figures)
+        self._require_same_weights()
+        values["lr"] = self._updates.optimizer.param_groups[0]["lr"]
+        values.update(self._updates.figures(steps))
+        values.update(self._passes.figures)
         self._record("train", values)
         if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
             return None
@@ -298,9 +278,15 @@ class Trainer:
         if not all(parameter.isfinite().all() for parameter in self._parameters):
             raise TrainingError(f"weights are not finite after step {self.step}; {_REMEDY}")
 
+    def _require_same_weights(self) -> None:
+        """Of all processes: each finds for itself what to do next."""
+        if self.ranks.size > 1:
+            weights = torch.cat([parameter.detach().flatten().double() for parameter in self._parameters])
+            self.ranks.require_same(weights, f"the weights after step {self.step}")
+
     def _evaluate(self) -> str | None:
         core, pairs = self._evaluated_core(), self.validation
-        output = apply_core(core, pairs.inputs)
+        output = apply_core(core, pairs.inputs, self.ranks)
         values = score_output(output, self.criterion, pairs, self.options.batch_size, self.seed)
         everything = pairs.batch(
             torch.arange(len(pairs), device=output.device),
@@ -308,6 +294,7 @@ class Trainer:
             progress=self.step / self._rates.total_steps,
         )
         self.criterion.validated(output, pairs.targets, everything)
+        self._clock.lap("evaluation")
         self._record("evaluation", values)
         best = self._progress.best_step
         reason = self._progress.update(
@@ -315,7 +302,7 @@ class Trainer:
         )
         improved = self._progress.best_step != best
         self._plateau.update(self.options.schedule, improved)
-        if improved:
+        if improved and self.ranks.writes:
             path = save_checkpoint(
                 self.checkpoints, "best", self.step, core, None, {**self.facts, "validation": values}
             )
@@ -348,22 +335,26 @@ class Trainer:
 
     def save(self) -> None:
         """Writes a step checkpoint, from which a run goes on as if it had not been interrupted."""
+        self._require_finite_steps()
         self._require_finite_weights()
+        if not self.ranks.writes:
+            return
         state = {
             "stopped": self._stopped,
             "step": self.step,
             "epoch": self.epoch,
             "batch": self._batch,
-            "optimizer": self._optimizer.state_dict(),
+            "updates": self._updates.state_dict(),
             "criterion": self.criterion.state_dict(),
             "progress": attrs.asdict(self._progress),
             "plateau": attrs.asdict(self._plateau),
             "history": [attrs.asdict(record) for record in self._history],
             "sums": self._sums,
-            "summed_rows": self._summed_rows,
+            "summed_rows": int(self._summed_rows),
+            "summed_steps": self._summed_steps,
             "has_gradient": self._has_gradient,
             "average": None if self._average is None else self._average.state_dict(),
-            "negatives": None if self._table is None else attrs.asdict(self._table),
+            "negatives": None if self._passes.table is None else attrs.asdict(self._passes.table),
         }
         facts = {**self.facts, "best_step": self._progress.best_step}
         path = save_checkpoint(self.checkpoints, "step", self.step, self.core, state, facts)
@@ -376,19 +367,20 @@ class Trainer:
         load_core_weights(checkpoint, self.core)
         state = load_state(checkpoint)
         try:
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._updates.load_state_dict(state["updates"])
             self.criterion.load_state_dict(state["criterion"])
             self._progress = Progress(**state["progress"])
             self._plateau = PlateauState(**state["plateau"])
             self._history = [Record(**record) for record in state["history"]]
             self._sums = {name: total.to(self._has_gradient.device) for name, total in state["sums"].items()}
-            self._summed_rows = state["summed_rows"]
+            self._summed_rows, self._summed_steps = state["summed_rows"], state["summed_steps"]
             self._has_gradient.copy_(state["has_gradient"])
             if self._average is not None:
                 self._average.load_state_dict(state["average"])
             if self.negatives is not None and state["negatives"] is not None:
                 device = self._has_gradient.device
-                self._table = NegativeTable(**{key: value.to(device) for key, value in state["negatives"].items()})
+                table = {key: value.to(device) for key, value in state["negatives"].items()}
+                self._passes.table = NegativeTable(**table)
             self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
             self._stopped = state["stopped"]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -39,7 +39,9 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         core: nn.Module | None = None,
         loss: Any = cosine_loss,
         folder: str = "run",
+        pairs: Pairs | None = None,
         extra: Pairs | None = None,
+        sampler: Any = None,
         should_stop: Callable[[int], bool] = lambda step: False,
         **options: Any,
     ) -> Trainer:
@@ -47,7 +49,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         if core is None:
             core = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
         options = {"epochs": 3, "batch_size": 16, "schedule": Cosine(), **options}
-        rows = training_rows(linear_task(100, 1), extra, mode or Dialogue(), seed=0, shuffle_targets=False)
+        rows = training_rows(pairs or linear_task(100, 1), extra, mode or Dialogue(), 0, False, sampler)
         return Trainer(
             core=core,
             criterion=Criterion([("cosine", 1.0, loss)]),

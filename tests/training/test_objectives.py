@@ -67,11 +67,9 @@ def test_the_trainer_says_how_far_it_is_and_passes_what_rows_have(make_trainer: 
             seen.append(batch)
         return in_batch(output, target, batch)
 
-    trainer = make_trainer(loss=noting, epochs=2)
-    pairs = trainer.rows.pairs
+    pairs = make_trainer().rows.pairs
     pairs = attrs.evolve(pairs, difficulty=torch.arange(100) / 100, further={"big": pairs.targets.repeat(1, 2)})
-    trainer.rows = attrs.evolve(trainer.rows, pairs=pairs)
-    trainer.run()
+    make_trainer(loss=noting, epochs=2, pairs=pairs).run()
     assert [batch.progress for batch in seen] == [step / 14 for step in range(14)]
     for batch in seen:
         assert torch.equal(batch.difficulty, batch.indices / 100)  # type: ignore[arg-type]
@@ -88,9 +86,8 @@ class Easiest:
 
 
 def test_a_sampler_chooses_the_rows_and_the_log_says_which(make_trainer: Make) -> None:
-    trainer = make_trainer(epochs=4)
-    pairs = attrs.evolve(trainer.rows.pairs, difficulty=(torch.arange(100) + 1) / 100)
-    trainer.rows = attrs.evolve(trainer.rows, pairs=pairs, sampler=Easiest())
+    pairs = attrs.evolve(make_trainer().rows.pairs, difficulty=(torch.arange(100) + 1) / 100)
+    trainer = make_trainer(epochs=4, pairs=pairs, sampler=Easiest())
     history = [record.values for record in trainer.run().history if record.kind == "train"]
     shares = [values["rows_seen"] for values in history]
     assert shares == sorted(shares)
@@ -113,10 +110,8 @@ def test_what_a_sampler_gives_is_checked(make_trainer: Make, order: Any, message
         def order(self, epoch: Epoch) -> torch.Tensor:
             return order
 
-    trainer = make_trainer()
-    trainer.rows = attrs.evolve(trainer.rows, sampler=Wrong())
     with pytest.raises(TrainingError, match=message):
-        trainer.run()
+        make_trainer(sampler=Wrong()).run()
 
 
 def test_a_mixed_run_goes_smoothly_from_one_task_to_the_other(make_trainer: Make) -> None:
@@ -174,10 +169,16 @@ def test_negatives_are_chosen_by_the_teacher_first_and_then_by_the_core(make_tra
 def test_a_run_with_all_of_it_resumes_to_the_same_bits(make_trainer: Make, stop_at: int) -> None:
     def make(folder: str, should_stop: Callable[[int], bool] = lambda step: False) -> Trainer:
         trainer = make_trainer(
-            loss=apart, folder=folder, epochs=4, ema=0.9, accumulate=2, grad_cache=True, should_stop=should_stop
+            loss=apart,
+            folder=folder,
+            sampler=Easiest(),
+            epochs=4,
+            ema=0.9,
+            accumulate=2,
+            grad_cache=True,
+            should_stop=should_stop,
         )
         trainer.negatives = Next()
-        trainer.rows = attrs.evolve(trainer.rows, sampler=Easiest())
         return trainer
 
     straight = make("straight")
