@@ -249,8 +249,9 @@ class Trainer:
         numbers = self._passes.row_numbers(step - 1).tolist()
         rows = ", ".join(map(str, numbers[:10])) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
         raise TrainingError(
-            f"the gradient of step {step} (epoch {self._passes.epoch + 1}) is not finite. First to hold NaN or infinity: {origin}. "
-            f"Training rows (from 0): {rows}. {_REMEDY}; train.non_finite: skip leaves such steps out"
+            f"the gradient of step {step} (epoch {self._passes.epoch + 1}) is not finite. "
+            f"First to hold NaN or infinity: {origin}. Training rows (from 0): {rows}. {_REMEDY}; "
+            f"train.non_finite: skip leaves such steps out"
         )
 
     def _close_epoch(self) -> str | None:

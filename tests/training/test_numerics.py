@@ -118,7 +118,7 @@ def test_a_run_of_steps_that_are_all_skipped_is_an_error(make_trainer: Make) -> 
 
 def test_what_is_not_finite_is_never_saved(make_trainer: Make) -> None:
     trainer = make_trainer(core=core_with(Repeating(9, float("nan"))), checkpoints=Checkpoints(every_steps=4, keep=9))
-    with pytest.raises(TrainingError, match="step 9 .* is not finite"):
+    with pytest.raises(TrainingError, match=r"step 9 .* is not finite"):
         trainer.run()
     assert [path.name for path in sorted(trainer.checkpoints.glob("step-*"))] == ["step-00000004", "step-00000008"]
 
