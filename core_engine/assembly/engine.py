@@ -55,14 +55,18 @@ from core_engine.run.folder import (
     run_label,
     write_atomically,
 )
-from core_engine.run.result import Result, peak_rss_mb
+from core_engine.run.owner import sole_owner
+from core_engine.run.result import Result, peak_device_mb, peak_rss_mb
 from core_engine.teaching.embedder import Embedder
-from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
+from core_engine.training.checkpoint import Checkpoint, load_core_weights, newest_checkpoint, open_checkpoint
+from core_engine.training.clock import Clock
 from core_engine.training.criterion import Criterion
+from core_engine.training.deterministic import deterministic_algorithms
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
 from core_engine.training.negatives import NegativeTable, choose_negatives
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
+from core_engine.training.ranks import Ranks, current_ranks
 from core_engine.training.rows import training_rows
 from core_engine.training.trainer import Outcome, Trainer
 from core_engine.training.validation import score_validation
@@ -100,6 +104,7 @@ class Engine:
     teacher: Mapping[str, Any] | None = None
     seconds_by_phase: dict[str, float] = field(factory=dict, init=False)
     run_dir: Path | None = field(default=None, init=False)
+    finished: bool = field(default=False, init=False)
     _first_weights: dict[str, Any] | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -187,23 +192,43 @@ class Engine:
         resume: Literal["auto"] | Path | str | None = None,
         should_stop: Callable[[int], bool] = lambda step: False,
     ) -> Result | None:
-        """Trains, evaluates and writes the run folder. None where ``should_stop`` ended training early: resume it
-        later.
+        """Trains, evaluates and writes the run folder. None where ``should_stop`` or ``train.max_time`` ended it early:
+        resume it later.
 
         ``resume``: a run folder or one of its step checkpoints, or ``auto`` for the newest unfinished run of this name
         (a new run where there is none). ``should_stop`` is asked after each optimiser step, with the steps done.
+
+        In a process group of ``torch.distributed``, all processes must call this: they share the work of training, and
+        the first one alone writes, evaluates on the test split and returns the result; the others return None.
+        ``finished`` says in each whether training came to its end.
         """
+        with ExitStack() as held:
+            held.enter_context(deterministic_algorithms(self.train.deterministic))
+            return self._run(resume, should_stop, current_ranks(), held)
+
+    def _run(
+        self,
+        resume: Literal["auto"] | Path | str | None,
+        should_stop: Callable[[int], bool],
+        ranks: Ranks,
+        held: ExitStack,
+    ) -> Result | None:
         started = time.perf_counter()
+        deadline = started + self.train.max_seconds - self.seconds_by_phase.get("data", 0.0)
         device = resolve_device(self.device)
         data = on_device(self.data, self.mode, self.seed, device)
         label = run_label(self.name, self.control)
-        checkpoint = None if resume is None else find_checkpoint(resume, self.output, label)
-        facts = {**checkpoint_facts(data), "setup": repr((self.train, self.mode, self.seed, self.control))}
+        checkpoint = self._checkpoint(resume, label, ranks)
+        if checkpoint is not None and ranks.writes:
+            held.enter_context(sole_owner(checkpoint.path.parent.parent))
+        # What may change on the way, without changing what is computed.
+        fixed = attrs.evolve(self.train, max_time=None, profile=False)
+        facts = {**checkpoint_facts(data), "setup": repr((fixed, self.mode, self.seed, self.control))}
         if checkpoint is not None:
             require_same_recipe(checkpoint.path.parent.parent, self.recipe)
             require_same_facts(checkpoint, facts)
         self._prepare_core(data.train, device)
-        untrained = evaluate(apply_core(self.core, data.test.inputs), data.test, data.corpus)
+        untrained = evaluate(apply_core(self.core, data.test.inputs, ranks), data.test, data.corpus)
         adapters_negatives = self._negatives_for_adapters(data.train)
         rows = training_rows(
             data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets", self.sampler
@@ -221,23 +246,18 @@ class Engine:
             raise TrainingError(
                 f"train.monitor: {self.train.monitor} has no value on these validation rows; choose another"
             )
-        lock = None if self.recipe is None else recipe_to_yaml(self.recipe)
-        if checkpoint is not None:
-            run_dir = checkpoint.path.parent.parent
-        else:
-            run_dir = new_run_dir(self.output, label)
-            if lock is not None:
-                write_atomically(run_dir / LOCK_FILE, lock)
+        run_dir = checkpoint.path.parent.parent if checkpoint is not None else self._new_run_dir(label, ranks, held)
         self.run_dir = run_dir
         steps = total_steps(self.train, rows)
-        context = LoggerContext(run_dir, self.name, steps, None if checkpoint is None else checkpoint.step)
-        hooks = None if self.host is None else self.host.manager.hook
         with ExitStack() as loggers:
-            events = Events(RunInfo(run_dir, self.name, self.core, steps), [], hooks)
-            for build in self.loggers:
-                logger = build(context)
-                loggers.callback(logger.close)
-                events.loggers.append(logger)
+            events = Events(RunInfo(run_dir, self.name, self.core, steps), clock=Clock(device, self.train.profile))
+            if ranks.writes:
+                context = LoggerContext(run_dir, self.name, steps, None if checkpoint is None else checkpoint.step)
+                events.manager = None if self.host is None else self.host.manager
+                for build in self.loggers:
+                    logger = build(context)
+                    loggers.callback(logger.close)
+                    events.loggers.append(logger)
             trainer = Trainer(
                 core=self.core,
                 criterion=criterion,
@@ -248,27 +268,64 @@ class Engine:
                 checkpoints=run_dir / CHECKPOINTS,
                 facts=facts,
                 events=events,
-                should_stop=should_stop,
+                should_stop=lambda step: should_stop(step) or time.perf_counter() >= deadline,
                 negatives=self.negatives,
+                ranks=ranks,
             )
             if checkpoint is not None:
                 trainer.restore(checkpoint)
-            started_or_resumed = "run started" if checkpoint is None else "run resumed"
-            log.info(started_or_resumed, run_dir=str(run_dir), step=trainer.step, of=steps, device=str(device))
+            log.info(
+                "run started" if checkpoint is None else "run resumed",
+                run_dir=str(run_dir),
+                step=trainer.step,
+                of=steps,
+                device=str(device),
+                processes=ranks.size,
+            )
             events.start()
             outcome = trainer.run()
             if not outcome.finished:
                 trainer.save()
+        self.finished = outcome.finished
         self.seconds_by_phase["train"] = time.perf_counter() - started
+        if not ranks.writes:
+            return None
         if outcome.finished:
             result = self._conclude(
-                run_dir, outcome, data, untrained_criterion, untrained, adapters_negatives, should_stop
+                run_dir,
+                outcome,
+                events.clock.seconds,
+                data,
+                untrained_criterion,
+                untrained,
+                adapters_negatives,
+                lambda: should_stop(outcome.step) or time.perf_counter() >= deadline,
             )
             if result is not None:
                 events.end(result.to_dict())
                 return result
-        log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps)
+        late = {"reason": "train.max_time is over"} if time.perf_counter() >= deadline else {}
+        log.warning("run stopped before its end", run_dir=str(run_dir), step=outcome.step, of=steps, **late)
         return None
+
+    def _checkpoint(self, resume: Literal["auto"] | Path | str | None, label: str, ranks: Ranks) -> Checkpoint | None:
+        """The one to go on from, which the first process chooses."""
+        if resume is None:
+            return None
+        chosen = find_checkpoint(resume, self.output, label) if ranks.writes else None
+        path = ranks.from_first(None if chosen is None else chosen.path)
+        return None if path is None else chosen or open_checkpoint(path)
+
+    def _new_run_dir(self, label: str, ranks: Ranks, held: ExitStack) -> Path:
+        """Made by the first process, which owns it while the run lasts."""
+        run_dir = None
+        if ranks.writes:
+            run_dir = new_run_dir(self.output, label)
+            held.enter_context(sole_owner(run_dir))
+            if self.recipe is not None:
+                write_atomically(run_dir / LOCK_FILE, recipe_to_yaml(self.recipe))
+        made: Path = ranks.from_first(run_dir)
+        return made
 
     def _prepare_core(self, train: Pairs, device: torch.device) -> None:
         """From its first weights, whatever an earlier call has trained: fitted to the data, on the device."""
@@ -300,11 +357,12 @@ class Engine:
         self,
         run_dir: Path,
         outcome: Outcome,
+        step_seconds: Mapping[str, float],
         data: Splits,
         criterion: Criterion,
         untrained: dict[str, float],
         adapters_negatives: NegativeTable | None,
-        should_stop: Callable[[int], bool],
+        should_stop: Callable[[], bool],
     ) -> Result | None:
         """Scores the best core on the test split, beside the baselines, and writes result and curves; None if
         stopped.
@@ -323,7 +381,7 @@ class Engine:
             loss=criterion,
             monitor=self.train.monitor,
             seed=self.seed,
-            should_stop=lambda: should_stop(outcome.step),
+            should_stop=should_stop,
             sampler=self.sampler,
             table=adapters_negatives,
         )
@@ -335,6 +393,7 @@ class Engine:
             run_dir=run_dir,
             seconds=sum(self.seconds_by_phase.values()),
             peak_rss_mb=peak_rss_mb(),
+            peak_device_mb=peak_device_mb(resolve_device(self.device)),
             parameters=sum(p.numel() for p in self.core.parameters() if p.requires_grad),
             test=test,
             untrained=untrained,
@@ -346,6 +405,8 @@ class Engine:
             best_step=outcome.best_step,
             stopped=outcome.reason,
             parameters_without_gradient=outcome.without_gradient,
+            rows_per_s=outcome.rows_per_s,
+            step_seconds=step_seconds,
             control=self.control,
             seed=self.seed,
             device=self.device,

@@ -21,7 +21,17 @@ log = structlog.get_logger("core_engine.run")
 
 #: What may differ when a run is resumed: it changes where and how the run is computed and watched, not what is
 #: computed.
-_FREE = ("output", "loggers", "device", "requires", "evaluation", "lattice.backend", "lattice.memory")
+_FREE = (
+    "output",
+    "loggers",
+    "device",
+    "requires",
+    "evaluation",
+    "lattice.backend",
+    "lattice.memory",
+    "train.max_time",
+    "train.profile",
+)
 
 
 def find_checkpoint(resume: Literal["auto"] | Path | str, output: Path, name: str) -> Checkpoint | None:

@@ -34,5 +34,8 @@ def print_result(result: Result) -> None:
     )
     print(f"data: {held_out}")
     peak = "" if result.peak_rss_mb is None else f", peak memory {result.peak_rss_mb:.0f} MB"
-    print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s{peak}")
+    print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s, {result.rows_per_s:.0f} rows/s{peak}")
+    whole = sum(result.step_seconds.values())
+    for part, seconds in sorted(result.step_seconds.items(), key=lambda item: -item[1]):
+        print(f"  {part}: {seconds:.2f} s, {seconds / whole:.0%}")
     print(f"run folder: {result.run_dir}")

@@ -1,4 +1,4 @@
-"""Turns SIGINT and SIGTERM into a request to stop at the next step boundary, where a checkpoint is written."""
+"""Turns SIGINT, SIGTERM and SIGUSR1 into a request to stop at the next step boundary, where a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """While open, the first SIGINT or SIGTERM is noted; a second one acts as it would have without this.
+    """While open, the first SIGINT or SIGTERM is noted; a second one acts as it would have without this. SIGUSR1, by
+    which schedulers give notice of an end to come, is noted however often it comes.
 
     Signals can be handled in the main thread only; elsewhere nothing is noted.
     """
@@ -41,12 +42,16 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    notice = getattr(signal, "SIGUSR1", None)  # Windows has none
+    if notice is not None:
+        numbers.append(notice)
     before = {number: signal.getsignal(number) for number in numbers}
 
     def note(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        signal.signal(number, before[signal.Signals(number)])
+        if number != notice:
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in numbers:
         signal.signal(number, note)

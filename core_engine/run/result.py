@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 from attrs import field, frozen
 
 #: Version of result.json.
@@ -25,14 +26,18 @@ class Result:
     say how many ``parameters`` they fit. ``untrained``: the core's row before training, its noise and all.
     ``parameters``: trainable parameters of the core.
     ``backend``: what computed the cells; None for a core without a lattice.
+    ``rows_per_s``: training rows by second of training steps. ``step_seconds``: where the time of steps went, with
+    ``train.profile``.
     ``parameters_without_gradient``: names of those that no gradient reached. ``seconds``: wall clock, in all and by
-    phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not tell.
+    phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not
+    tell. ``peak_device_mb``: highest memory of tensors on a CUDA device, likewise; None without one.
     """
 
     name: str
     run_dir: Path
     seconds: float
     peak_rss_mb: float | None
+    peak_device_mb: float | None
     parameters: int
     test: Mapping[str, float]
     untrained: Mapping[str, float]
@@ -44,6 +49,8 @@ class Result:
     best_step: int | None
     stopped: str
     parameters_without_gradient: list[str]
+    rows_per_s: float
+    step_seconds: Mapping[str, float]
     control: str
     seed: int
     device: str
@@ -80,6 +87,10 @@ def versions() -> dict[str, str]:
 
     names = ("core-engine", "torch", "transformers")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def peak_device_mb(device: torch.device) -> float | None:
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None
 
 
 def peak_rss_mb() -> float | None:

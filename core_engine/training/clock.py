@@ -16,7 +16,7 @@ class Clock:
     waits first.
     """
 
-    device: torch.device
+    device: torch.device = field(factory=lambda: torch.device("cpu"))
     on: bool = False
     #: Seconds by what they went to.
     seconds: dict[str, float] = field(factory=dict, init=False)

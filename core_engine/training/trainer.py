@@ -58,7 +58,10 @@ _REMEDY = "lower train.optimizer.lr or set train.clip_norm; checkpoints written 
 
 @frozen
 class Outcome:
-    """How training ended. ``finished`` is False where it was asked to stop before its end."""
+    """How training ended. ``finished`` is False where it was asked to stop before its end.
+
+    ``rows_per_s``: training rows, of all processes, by second of their steps; of this call, evaluations left out.
+    """
 
     step: int
     epoch: int
@@ -67,6 +70,7 @@ class Outcome:
     history: list[Record]
     best_step: int | None
     without_gradient: list[str]
+    rows_per_s: float
 
 
 @define(eq=False)
@@ -101,6 +105,8 @@ class Trainer:
     _summed_steps: int = field(default=0, init=False)
     _asked: bool = field(default=False, init=False)
     _stopped: str | None = field(default=None, init=False)
+    _stepped_rows: int = field(default=0, init=False)
+    _stepped_seconds: float = field(default=0.0, init=False)
     _saved_at: float = field(factory=time.monotonic, init=False)
     _monitor: Monitor = field(init=False)
     _trained: list[tuple[str, nn.Parameter]] = field(init=False)
@@ -125,7 +131,7 @@ class Trainer:
         device = self.rows.pairs.inputs.device
         optimizer = build_optimizer(self.options.optimizer, self._trained)
         self._updates = Updates(optimizer, self._parameters, self.options, device)
-        self._clock = Clock(device, self.options.profile)
+        self._clock = self.events.clock
         self._passes = Passes(
             core=self.core,
             criterion=self.criterion,
@@ -146,7 +152,10 @@ class Trainer:
         TrainingError where the loss is not finite.
         """
         while self._stopped is None and self.step < self._rates.total_steps:
-            if not self._finish_epoch():
+            started = time.perf_counter()
+            whole = self._finish_epoch()
+            self._stepped_seconds += time.perf_counter() - started
+            if not whole:
                 return self._outcome("asked to stop", finished=False)
             self.epoch += 1
             self._batch = 0
@@ -181,13 +190,13 @@ class Trainer:
         clock.lap(None)
         while True:
             sums, count = passes.gradients(self.step)
+            self._stepped_rows += count
             self.step += 1
             self._batch += 1
             last = self._batch == steps or self.step == self._rates.total_steps
             # The last batch of an epoch may be a single row, which some losses have nothing to say about.
             self._update(sums, count, note_gradients=last or self._batch == 2)
             events.step(self.step)
-            clock.lap("hooks and progress")
             if last:
                 return True
             if self.step % _LOOK_EVERY == 0:
@@ -330,6 +339,7 @@ class Trainer:
             history=self._history,
             best_step=self._progress.best_step,
             without_gradient=[name for (name, _), yes in zip(self._trained, reached, strict=True) if not yes],
+            rows_per_s=self._stepped_rows / self._stepped_seconds if self._stepped_rows else 0.0,
         )
 
     # Checkpoints

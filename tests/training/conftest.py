@@ -11,6 +11,7 @@ from torch import nn
 from core_engine import Pairs, RunInfo, Train
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.recipe.training import Cosine
+from core_engine.training.clock import Clock
 from core_engine.training.criterion import Criterion
 from core_engine.training.events import Events
 from core_engine.training.rows import training_rows
@@ -50,16 +51,18 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
             core = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
         options = {"epochs": 3, "batch_size": 16, "schedule": Cosine(), **options}
         rows = training_rows(pairs or linear_task(100, 1), extra, mode or Dialogue(), 0, False, sampler)
+        made = Train(**options)
+        run = RunInfo(tmp_path / folder, "test", core, 0)
         return Trainer(
             core=core,
             criterion=Criterion([("cosine", 1.0, loss)]),
             rows=rows,
             validation=linear_task(30, 2),
-            options=Train(**options),
+            options=made,
             seed=0,
             checkpoints=tmp_path / folder / "checkpoints",
             facts={"input_dim": 8, "output_dim": 8},
-            events=Events(RunInfo(tmp_path / folder, "test", core, 0)),
+            events=Events(run, clock=Clock(on=made.profile)),
             should_stop=should_stop,
         )
 

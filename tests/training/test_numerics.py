@@ -184,5 +184,5 @@ def test_a_profile_says_where_the_time_goes(make_trainer: Make) -> None:
     trainer = make_trainer(epochs=2, profile=True, checkpoints=Checkpoints(every_steps=3))
     trainer.run()
     seconds = trainer._clock.seconds
-    assert set(seconds) >= {"data", "forward", "loss", "backward", "optimiser", "hooks and progress", "checkpoints"}
-    assert all(value >= 0 for value in seconds.values())
+    assert set(seconds) >= {"data", "forward", "loss", "backward", "optimiser", "checkpoints"}
+    assert all(value > 0 for value in seconds.values())
