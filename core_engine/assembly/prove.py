@@ -20,7 +20,7 @@ from core_engine.assembly.engine import Engine
 from core_engine.errors import EngineError
 from core_engine.host.host import PluginHost
 from core_engine.recipe.schema import Recipe
-from core_engine.training.checkpoint import CORE_FILE, load_state, newest_checkpoint
+from core_engine.training.checkpoint import CORE_FILE, Checkpoint, load_state, newest_checkpoint
 
 log = structlog.get_logger("core_engine.run")
 
@@ -68,7 +68,7 @@ def prove(recipe: Recipe, host: PluginHost, *, steps: int, points: int, seed: in
 
 
 def _final_state(recipe: Recipe, host: PluginHost, output: Path, points: Sequence[int]) -> dict[str, Any]:
-    """Everything in the last checkpoint of a run that is interrupted after each of these steps."""
+    """Of the last checkpoint of a run that is interrupted after each of these steps."""
     recipe = attrs.evolve(recipe, output=output)
     run_dir = None
     for number, point in enumerate([*points, None]):
@@ -77,7 +77,11 @@ def _final_state(recipe: Recipe, host: PluginHost, output: Path, points: Sequenc
         engine.run(run_dir, should_stop=lambda step, point=point: step == point)  # type: ignore[misc]
         run_dir = engine.run_dir
     assert run_dir is not None  # noqa: S101  (for mypy: a run that ended has a folder)
-    checkpoint = newest_checkpoint(run_dir, "step")
+    return state_of(newest_checkpoint(run_dir, "step"))
+
+
+def state_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Path -> tensor or number, of everything that a step checkpoint holds."""
     weights = load_file(checkpoint.path / CORE_FILE)
     return {f"core.{name}": value for name, value in weights.items()} | dict(_flat("", load_state(checkpoint)))
 

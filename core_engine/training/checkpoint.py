@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from core_engine.errors import CheckpointError, OutputError
 
 #: Version of this layout. A checkpoint of another one is refused.
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 CORE_FILE = "core.safetensors"
 STATE_FILE = "state.pt"
@@ -74,7 +74,7 @@ def save_checkpoint(
             torch.save(state, beside / STATE_FILE)
         files = {file.name: _digest(file) for file in sorted(beside.iterdir())}
         manifest = {"format": CHECKPOINT_FORMAT, "step": step, "files": files, **facts}
-        (beside / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (beside / MANIFEST_FILE).write_text(_manifest_text(manifest), encoding="utf-8")
         for file in beside.iterdir():
             _sync(file)
         beside.rename(path)
@@ -95,7 +95,7 @@ def rotate(folder: Path, keep: int) -> None:
     """
     steps = sorted(folder.glob("step-*"))
     for path in steps[:-keep]:
-        shutil.rmtree(path)
+        _remove(path)
     best = sorted(folder.glob("best-*"))
     wanted = {path.name for path in best[-1:]}
     for path in steps[-keep:]:
@@ -107,18 +107,18 @@ def rotate(folder: Path, keep: int) -> None:
             wanted.add(f"best-{best_step:08d}")
     for path in best:
         if path.name not in wanted:
-            shutil.rmtree(path)
+            _remove(path)
 
 
 def discard_after(folder: Path, step: int) -> None:
     """Removes checkpoints later than ``step``: a run that goes on from there writes its own."""
     for left_over in [*folder.glob(".step-*"), *folder.glob(".best-*")]:
-        shutil.rmtree(left_over)  # of a process that was killed while writing
+        shutil.rmtree(left_over)  # of a process that was killed while writing or removing
     for kind in ("step", "best"):
         for path in folder.glob(f"{kind}-*"):
             if int(path.name.removeprefix(f"{kind}-")) > step:
                 log.info("later checkpoint removed", path=str(path))
-                shutil.rmtree(path)
+                _remove(path)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -127,17 +127,21 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     manifest_path = path / MANIFEST_FILE
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+        text = manifest_path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
         found_format, step, files = manifest["format"], int(manifest["step"]), dict(manifest["files"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no checkpoint; there is no {MANIFEST_FILE} in it") from error
-    except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
         raise CheckpointError(f"{manifest_path}: damaged ({error}); use another checkpoint") from error
     if found_format != CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path}: checkpoint format {found_format}, and this engine reads {CHECKPOINT_FORMAT}; "
             f"use the core-engine version that wrote it"
         )
+    manifest.pop("digest", None)
+    if text != _manifest_text(manifest):
+        raise CheckpointError(f"{manifest_path}: damaged: its digest is not its own; use another checkpoint")
     # Only names that this module writes: a manifest cannot point outside its folder.
     for name in (CORE_FILE, STATE_FILE) if path.name.startswith("step-") else (CORE_FILE,):
         if not (path / name).is_file():
@@ -203,6 +207,19 @@ def newest_checkpoint(run_dir: Path, kind: Literal["step", "best"]) -> Checkpoin
 
 def _shape(tensor: Tensor | None) -> str:
     return "absent" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _manifest_text(manifest: Mapping[str, Any]) -> str:
+    """With the digest of itself, so that a changed figure is found as a changed file is."""
+    digest = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()
+    return json.dumps({**manifest, "digest": digest}, indent=2) + "\n"
+
+
+def _remove(path: Path) -> None:
+    """Under another name, so that a process that is killed on the way leaves no half of a checkpoint."""
+    out_of_the_way = path.with_name(f".{path.name}.removed")
+    path.rename(out_of_the_way)
+    shutil.rmtree(out_of_the_way)
 
 
 def _digest(path: Path) -> str:

@@ -65,7 +65,8 @@ class Ranks:
         for dtype in {gradient.dtype for gradient in gradients}:
             some = [gradient for gradient in gradients if gradient.dtype == dtype]
             flat = torch.cat([gradient.flatten() for gradient in some])
-            dist.all_reduce(flat)
+            with self._speaking():
+                dist.all_reduce(flat)
             for gradient, summed in zip(some, flat.split([g.numel() for g in some]), strict=True):
                 gradient.copy_(summed.view_as(gradient))
 
@@ -74,15 +75,17 @@ class Ranks:
         if self.size == 1:
             return here
         flag = torch.tensor(int(here))
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        with self._speaking():
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
     def from_first(self, value: Any) -> Any:
-        """What the first process has; an exception that it has caught is raised in all of them."""
+        """What the first process has, in all of them."""
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with self._speaking():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def require_same(self, values: Tensor, what: str) -> None:
@@ -90,12 +93,23 @@ class Ranks:
         if self.size == 1:
             return
         first = values.detach().clone()
-        dist.broadcast(first, src=0)
+        with self._speaking():
+            dist.broadcast(first, src=0)
         if self.any(not torch.equal(first.nan_to_num(), values.nan_to_num())):
             raise TrainingError(
                 f"process {self.rank}: {what} is not the same in all {self.size} processes; they must run on equal "
                 f"hardware with equal versions"
             )
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise TrainingError(
+                f"process {self.rank}: another of the {self.size} processes has ended, or cannot be reached "
+                f"({str(error).splitlines()[0]}); go on from the last checkpoint with --resume"
+            ) from error
 
 
 class _Gather(torch.autograd.Function):
@@ -108,7 +122,8 @@ class _Gather(torch.autograd.Function):
         mine = rows.new_zeros(share, *rows.shape[1:])
         mine[: ctx.given] = rows
         gathered = [torch.empty_like(mine) for _ in range(ranks.size)]
-        dist.all_gather(gathered, mine)
+        with ranks._speaking():
+            dist.all_gather(gathered, mine)
         # Shares but the last ones are whole, so that what is beyond ``count`` is no process's own.
         return torch.cat(gathered)[:count]
 
@@ -129,10 +144,21 @@ def current_ranks() -> Ranks:
 
 @contextmanager
 def launched_ranks() -> Iterator[Ranks]:
-    """The processes that ``torchrun`` has started, as a group while it is open. A group that is there stays."""
+    """The processes that ``torchrun`` has started, as a group while it is open. A group that is there stays.
+
+    TrainingError where torchrun would start them again and they could not find each other.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield current_ranks()
         return
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # In it they would find the addresses of the processes that have ended, and wait for these:
+        # https://github.com/pytorch/pytorch/issues/135712
+        raise TrainingError(
+            "torchrun --max-restarts: processes that are started again would wait for those that have ended; "
+            "start torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment"
+        )
     # Decisions are about numbers on the CPU, gradients about numbers on the device.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
