@@ -31,11 +31,34 @@ def {hook}():
     return [Component("{name}", Loss)]
 '''
 
+FORGETFUL = '''
+from attrs import frozen
+from core_engine import Component, hookimpl
+
+class Forgetful:
+    calls = 0
+
+    def __call__(self, output, target, batch):
+        self.calls += 1
+        return (output - target).square().mean() * self.calls
+
+@frozen
+class Loss:
+    """Hangs on how often it was asked, and keeps that nowhere."""
+    def build(self, context):
+        return Forgetful()
+
+@hookimpl
+def losses():
+    return [Component("forgetful", Loss)]
+'''
+
 #: Distribution -> version, entry-point name, and source of the one module, for packages that are small.
 PACKAGES = {
     "rival-losses": ("0.3", "rival", LOSS.format(hook="losses", name="cauchy", summary="Another Cauchy loss.")),
     "twin-losses": ("4.0", "acme", LOSS.format(hook="losses", name="twin", summary="Of a plugin with a name taken.")),
     "misspelled-losses": ("1.0", "misspelled", LOSS.format(hook="losess", name="lost", summary="Never seen.")),
+    "forgetful-losses": ("1.1", "forgetful", FORGETFUL),
     "future-losses": ("9.0", "future", "HOOK_API = 99\n" + LOSS.format(hook="losses", name="late", summary="Later.")),
     "broken-losses": (
         "0.1",

@@ -24,3 +24,15 @@ def test_it_trains_evaluates_and_is_used(engine: Engine, tmp_path: Path) -> None
     (tmp_path / "out.npy").unlink()
     assert "no reshape named 'shuffled' is installed" in engine(*apply, code=2).stderr
     assert not (tmp_path / "out.npy").exists()
+
+
+def test_its_author_can_prove_that_its_parts_can_be_interrupted(engine: Engine) -> None:
+    options = ("--steps", 12, "--points", 4, "--json")
+    proof = json.loads(engine("prove", RECIPE, *options, packages=("acme-lattice",)).stdout)
+    assert proof["difference"] is None
+    assert proof["compared"] > 20
+    told = engine(
+        "prove", RECIPE, "loss=[{type: forgetful}]", *options[:4], packages=("acme-lattice", "forgetful-losses"), code=1
+    ).stdout
+    assert "not the same: core." in told
+    assert "interrupted after step" in told
