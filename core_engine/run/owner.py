@@ -26,16 +26,20 @@ def sole_owner(run_dir: Path) -> Iterator[None]:
     lock, owner = FileLock(run_dir / _LOCK), run_dir / _OWNER
     try:
         lock.acquire(blocking=False)
+        try:
+            owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+        except OSError:
+            lock.release()
+            raise
     except Timeout as error:
         raise OutputError(
             f"{run_dir}: {_named(owner)} is at this run; wait for it, or stop it, before going on with it here"
         ) from error
     except OSError as error:
         raise OutputError(
-            f"{run_dir}: cannot be written: {error.strerror or error}; change its permissions, or copy the folder"
+            f"{run_dir}: cannot be written: {error.strerror or error}; see to space and permissions"
         ) from error
     try:
-        owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
