@@ -25,4 +25,9 @@ def draw_curves(history: Sequence[Record], monitor: str, best_step: int | None, 
     if best_step is not None:
         metric_axes.axvline(best_step, linestyle=":", color="grey", label=f"best, step {best_step}")
         metric_axes.legend()
-    figure.savefig(path, dpi=120)
+    beside = path.with_name(f".{path.name}")
+    try:
+        figure.savefig(beside, dpi=120, format="png")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

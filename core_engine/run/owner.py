@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from core_engine.errors import OutputError
+from core_engine.run.folder import write_atomically
 
 _LOCK = ".lock"
 _OWNER = ".owner.json"
@@ -26,11 +27,6 @@ def sole_owner(run_dir: Path) -> Iterator[None]:
     lock, owner = FileLock(run_dir / _LOCK), run_dir / _OWNER
     try:
         lock.acquire(blocking=False)
-        try:
-            owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
-        except OSError:
-            lock.release()
-            raise
     except Timeout as error:
         raise OutputError(
             f"{run_dir}: {_named(owner)} is at this run; wait for it, or stop it, before going on with it here"
@@ -40,6 +36,7 @@ def sole_owner(run_dir: Path) -> Iterator[None]:
             f"{run_dir}: cannot be written: {error.strerror or error}; see to space and permissions"
         ) from error
     try:
+        write_atomically(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import os
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,9 @@ CHECKPOINT_FORMAT = 2
 CORE_FILE = "core.safetensors"
 STATE_FILE = "state.pt"
 MANIFEST_FILE = "checkpoint.json"
+
+#: What reading a state that is none can end with.
+_UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile)
 
 log = structlog.get_logger("core_engine.training")
 
@@ -113,7 +117,7 @@ def rotate(folder: Path, keep: int) -> None:
 def discard_after(folder: Path, step: int) -> None:
     """Removes checkpoints later than ``step``: a run that goes on from there writes its own."""
     for left_over in [*folder.glob(".step-*"), *folder.glob(".best-*")]:
-        shutil.rmtree(left_over)  # of a process that was killed while writing or removing
+        _delete(left_over)  # of a process that was killed while writing or removing
     for kind in ("step", "best"):
         for path in folder.glob(f"{kind}-*"):
             if int(path.name.removeprefix(f"{kind}-")) > step:
@@ -130,6 +134,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         text = manifest_path.read_text(encoding="utf-8")
         manifest = json.loads(text)
         found_format, step, files = manifest["format"], int(manifest["step"]), dict(manifest["files"])
+        if manifest.get("best_step") is not None:
+            manifest["best_step"] = int(manifest["best_step"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no checkpoint; there is no {MANIFEST_FILE} in it") from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
@@ -177,8 +183,14 @@ def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
     """The training state of a step checkpoint, read without running any code it may hold."""
     path = checkpoint.path / STATE_FILE
     try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                # A few kilobytes could take all memory.
+                raise CheckpointError(
+                    f"{path}: cannot be read: its records are compressed, as torch does not write them"
+                )
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, struct.error) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds {type(state).__name__}, not a training state")
@@ -219,7 +231,15 @@ def _remove(path: Path) -> None:
     """Under another name, so that a process that is killed on the way leaves no half of a checkpoint."""
     out_of_the_way = path.with_name(f".{path.name}.removed")
     path.rename(out_of_the_way)
-    shutil.rmtree(out_of_the_way)
+    _delete(out_of_the_way)
+
+
+def _delete(path: Path) -> None:
+    """A folder, or a link to one, which stays as it is."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _digest(path: Path) -> str:

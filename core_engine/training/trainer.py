@@ -394,10 +394,10 @@ class Trainer:
                 self._passes.table = NegativeTable(**table)
             self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
             self._stopped = state["stopped"]
+            if self._progress.best_step is not None:
+                open_checkpoint(self.checkpoints / f"best-{self._progress.best_step:08d}")
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{checkpoint.path}: its training state does not fit this recipe: {error}") from error
         if self.step != checkpoint.step:
             raise CheckpointError(f"{checkpoint.path}: its training state is of step {self.step}")
-        if self._progress.best_step is not None:
-            open_checkpoint(self.checkpoints / f"best-{self._progress.best_step:08d}")
         discard_after(self.checkpoints, self.step)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Disk
+from disks import Disk
 from small_run import small_engine
 
 from core_engine.assembly.prove import first_difference, state_of
@@ -18,7 +18,7 @@ from core_engine.training.checkpoint import newest_checkpoint, open_checkpoint
 def test_a_disk_that_fills_up_keeps_the_checkpoints_before(disk: Disk, tmp_path: Path) -> None:
     engine = small_engine(disk.path / "runs", every_steps=1, keep=1000)
     filler = disk.fill(leave=1_000_000)
-    with pytest.raises(OutputError, match="the checkpoint cannot be written .*; earlier ones are intact"):
+    with pytest.raises(OutputError, match=r"the checkpoint cannot be written .*; earlier ones are intact"):
         engine.run()
     run_dir = engine.run_dir
     assert run_dir is not None
@@ -66,11 +66,15 @@ def test_a_full_store_keeps_what_it_has_and_goes_on(disk: Disk) -> None:
     filler = disk.fill(leave=300_000)
     added = []
     store = EmbeddingStore(disk.path / "store", "teacher", 256)
-    with pytest.raises(OutputError, match="No space left on device"):
+
+    def add_without_end() -> None:
         for number in range(1000):
             texts = [f"{number}-{row}" for row in range(8)]
             store.add(texts, torch.full((8, 256), float(number)))
             added.append(texts)
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        add_without_end()
     assert len(added) > 5
     filler.unlink()
     store = EmbeddingStore(disk.path / "store", "teacher", 256)
