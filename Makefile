@@ -32,7 +32,7 @@ lint: install
 
 # Peers that the programs in benchmarks/ measure against.
 bench-install: install
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt jax
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt jax lightning-fabric
 
 # A wheel for every Linux whose C library is as old as the tag says. torch brings the OpenMP runtime.
 wheel: install

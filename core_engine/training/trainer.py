@@ -151,6 +151,7 @@ class Trainer:
 
         TrainingError where the loss is not finite.
         """
+        self._asked = False
         while self._stopped is None and self.step < self._rates.total_steps:
             started = time.perf_counter()
             whole = self._finish_epoch()

@@ -81,6 +81,13 @@ def test_a_resumed_run_ends_with_the_same_bits(make_trainer: Make, mode: Any, st
     assert outcome.history == straight_outcome.history
 
 
+def test_a_stopped_trainer_can_be_gone_on_with(make_trainer: Make) -> None:
+    stops = [3, 8]
+    trainer = make_trainer(should_stop=lambda step: step in stops)
+    assert [trainer.run().step for _ in stops] == stops
+    assert trainer.run().finished
+
+
 def test_training_leaves_the_global_generator_alone(make_trainer: Make) -> None:
     trainer = make_trainer(Autoencoder(noise=0.5))
     before = torch.get_rng_state()
