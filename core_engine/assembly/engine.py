@@ -64,6 +64,7 @@ from core_engine.training.criterion import Criterion
 from core_engine.training.deterministic import deterministic_algorithms
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
+from core_engine.training.memory_plan import in_words, plan_memory, require_room
 from core_engine.training.negatives import NegativeTable, choose_negatives
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.ranks import Ranks, current_ranks
@@ -222,7 +223,7 @@ class Engine:
         if checkpoint is not None and ranks.writes:
             held.enter_context(sole_owner(checkpoint.path.parent.parent))
         # What may change on the way, without changing what is computed.
-        fixed = attrs.evolve(self.train, max_time=None, profile=False)
+        fixed = attrs.evolve(self.train, max_time=None, memory_budget=None, profile=False)
         facts = {**checkpoint_facts(data), "setup": repr((fixed, self.mode, self.seed, self.control))}
         if checkpoint is not None:
             require_same_recipe(checkpoint.path.parent.parent, self.recipe)
@@ -241,6 +242,8 @@ class Engine:
         # What can fail is tried before there is a folder, so that a run that cannot start leaves none.
         monitor_of(self.train, data.validation)
         trained_parameters(self.core, criterion)
+        memory = plan_memory(self.core, data.train.inputs.shape[1], self.train, ranks.size)
+        require_room(memory, self.core, self.train)
         first = score_validation(self.core, criterion, data.validation, self.train.batch_size, self.seed)
         if math.isnan(first[self.train.monitor]):
             raise TrainingError(
@@ -281,6 +284,7 @@ class Engine:
                 of=steps,
                 device=str(device),
                 processes=ranks.size,
+                memory=in_words(memory.total) if memory.reason is None else str(memory),
             )
             events.start()
             outcome = trainer.run()

@@ -30,6 +30,7 @@ _FREE = (
     "lattice.backend",
     "lattice.memory",
     "train.max_time",
+    "train.memory_budget",
     "train.profile",
 )
 

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from core_engine.assembly.backend import use_recipe_backend
     from core_engine.assembly.build import build_core, known_dimensions, resolve_device
     from core_engine.run.folder import check_writable
+    from core_engine.training.memory_plan import plan_memory, require_room
 
     check_writable(recipe.output)
     device = resolve_device(recipe.device)
@@ -36,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"backend: {use_recipe_backend(core.to(device), recipe, host).name}")
         reach = core.reach()
         print(f"core: {sum(p.numel() for p in core.parameters())} parameters")
+        plan = plan_memory(core, dimensions[0], recipe.train)
+        print(f"memory: {plan}")
+        require_room(plan, core, recipe.train)
         print(
             f"in {recipe.lattice.steps} steps, {reach.share_of_inputs:.0%} of the inputs can reach an output, "
             f"{reach.share_of_pairs:.0%} of all pairs of input and output cells are connected"

@@ -147,6 +147,9 @@ class Train:
     #: Longest time of the run in this process, such as ``90s``, ``30m`` or ``6h``: then it writes a checkpoint and
     #: ends, to be gone on with by ``--resume``.
     max_time: str | None = field(default=None, validator=optional(matches_re(r"\d+(\.\d+)?[smh]")))
+    #: Most memory that weights, gradients, optimiser and activations may take, such as ``500MB`` or ``4GB``; null for
+    #: what is free on the device. A run that would take more is refused before its first step.
+    memory_budget: str | None = field(default=None, validator=optional(matches_re(r"\d+(\.\d+)?[MG]B")))
     #: Measure where the time of a step goes; on a GPU, that makes steps slower.
     profile: bool = False
 
@@ -156,6 +159,13 @@ class Train:
         if self.max_time is None:
             return math.inf
         return float(self.max_time[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.max_time[-1]]
+
+    @property
+    def memory_budget_bytes(self) -> float:
+        """``memory_budget`` in bytes, without end where there is none."""
+        if self.memory_budget is None:
+            return math.inf
+        return float(self.memory_budget[:-2]) * {"MB": 1e6, "GB": 1e9}[self.memory_budget[-2:]]
 
     def __attrs_post_init__(self) -> None:
         if self.batch_size % self.accumulate:

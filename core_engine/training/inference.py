@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.training.ranks import Ranks
 
-#: Rows at a time: enough to keep a device busy, and little memory for any lattice that trains.
+#: Rows at a time: enough to keep a device busy. Fewer where that many lattices hold more than ``_VALUES`` floats.
 ROWS = 512
+_VALUES = 2**24
 
 #: Key of the cells' noise wherever a core is used rather than trained, so that its figures and its use agree.
 INFERENCE_SEED = 0
@@ -29,10 +32,13 @@ def apply_core(core: nn.Module, inputs: Tensor, ranks: Ranks | None = None) -> T
 def _apply(core: nn.Module, inputs: Tensor, first: int, last: int) -> Tensor:
     was_training = core.training
     core.eval()
+    rows = ROWS
+    if isinstance(core, EmbeddingProcessor):
+        rows = max(1, min(ROWS, _VALUES // (math.prod(core.size) * core.channels)))
     outputs = []
     with torch.no_grad():
-        for start in range(first, last, ROWS):
-            block = inputs[start : min(last, start + ROWS)]
+        for start in range(first, last, rows):
+            block = inputs[start : min(last, start + rows)]
             if isinstance(core, EmbeddingProcessor):
                 ids = torch.arange(start, start + len(block), device=block.device)
                 outputs.append(core(block, INFERENCE_SEED, ids))
