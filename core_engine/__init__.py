@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from core_engine.assembly.trained import TrainedCore, load_core
     from core_engine.core.cell_kernel import CellKernel
     from core_engine.core.cell_loop import CellLoop
+    from core_engine.core.growth import grow_cells
     from core_engine.core.processor import EmbeddingProcessor
     from core_engine.data.pairs import Pairs
     from core_engine.data.prepare import Splits
@@ -64,6 +65,7 @@ _LAZY = {
     "Slot": "core_engine.recipe.slots",
     "CellKernel": "core_engine.core.cell_kernel",
     "CellLoop": "core_engine.core.cell_loop",
+    "grow_cells": "core_engine.core.growth",
     "EmbeddingProcessor": "core_engine.core.processor",
     "Engine": "core_engine.assembly.engine",
     "Pairs": "core_engine.data.pairs",
@@ -127,6 +129,7 @@ __all__ = [
     "cache_dir",
     "each_value",
     "embed",
+    "grow_cells",
     "hookimpl",
     "load_core",
     "use_backend",

@@ -70,6 +70,7 @@ from core_engine.training.plan import monitor_of, total_steps, trained_parameter
 from core_engine.training.ranks import Ranks, current_ranks
 from core_engine.training.rows import training_rows
 from core_engine.training.trainer import Outcome, Trainer
+from core_engine.training.transfer import start_from
 from core_engine.training.validation import score_validation
 
 log = structlog.get_logger("core_engine.run")
@@ -225,6 +226,8 @@ class Engine:
         # What may change on the way, without changing what is computed.
         fixed = attrs.evolve(self.train, max_time=None, memory_budget=None, profile=False)
         facts = {**checkpoint_facts(data), "setup": repr((fixed, self.mode, self.seed, self.control))}
+        if isinstance(self.core, EmbeddingProcessor):
+            facts["size"] = list(self.core.size)
         if checkpoint is not None:
             require_same_recipe(checkpoint.path.parent.parent, self.recipe)
             require_same_facts(checkpoint, facts)
@@ -332,13 +335,16 @@ class Engine:
         return made
 
     def _prepare_core(self, train: Pairs, device: torch.device) -> None:
-        """From its first weights, whatever an earlier call has trained: fitted to the data, on the device."""
+        """From its first weights, whatever an earlier call has trained, or from another run's: on the device."""
         if self._first_weights is None:
             self._first_weights = copy.deepcopy(self.core.state_dict())
         self.core.load_state_dict(self._first_weights)
         self.core.to(device)
-        if isinstance(self.core, EmbeddingProcessor):
+        if self.train.init_from is not None:
+            start_from(self.train.init_from, self.core)
+        elif isinstance(self.core, EmbeddingProcessor):
             self.core.fit(train.inputs, train.targets)
+        if isinstance(self.core, EmbeddingProcessor):
             if self.control == "frozen_lattice":
                 self.core.kernel.requires_grad_(False)
                 if not any(parameter.requires_grad for parameter in self.core.parameters()):

@@ -55,6 +55,11 @@ class Reshape(Protocol):
     The same channels carry values in and out: the drive has ``channels`` channels, and the first ``channels`` channels
     of the final state are read. ``input_cells`` and ``output_cells`` (bool ``[X, Y, Z]``) say where values enter and
     leave.
+
+    One that can be carried over to a larger lattice has a method ``grown(weights, size)``: its state dict in a lattice
+    of ``size``, no larger along any axis, as one for its own lattice, in which the old cells have the lowest
+    coordinates (:func:`core_engine.grow_cells`) and no value enters or leaves by the new ones. ValueError where that
+    cannot be.
     """
 
     channels: int
@@ -81,7 +86,8 @@ class Kernel(Protocol):
     ``seed`` and ``sample_ids`` (int64 ``[B]``) key everything random in the cell, so that a sample's noise does not
     depend on the batch it stands in; draw with :func:`core_engine.core.noise.normal`. A kernel whose lattice closes on
     itself says so with an attribute ``periodic = True``, and one whose cells see all 26 cells around them with
-    ``neighbours = 26``; ``core-engine check`` reads both.
+    ``neighbours = 26``; ``core-engine check`` reads both. One with weights of each cell has a method ``grown``, as a
+    reshape has.
     """
 
     def __call__(self, state: Tensor, drive: Tensor, steps: int, seed: int, sample_ids: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Literal
 
 from attrs import Factory, field, frozen
@@ -137,6 +138,9 @@ class Train:
     monitor: str = "mrr@10"
     early_stopping: EarlyStopping | None = None
     checkpoints: Checkpoints = Factory(Checkpoints)
+    #: Start from the best core of this run, its folder, instead of an untrained one: of the same lattice, or of a
+    #: smaller one. Embeddings are then normalised as in that run.
+    init_from: Path | None = None
     #: What products are computed in while training (autocast); weights, state and evaluation stay in float32.
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     #: A gradient that holds NaN or infinity ends the run and names where it came from, or its step is left out and

@@ -160,13 +160,22 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_core_weights(checkpoint: Checkpoint, core: nn.Module) -> None:
-    """Copies the weights into ``core``. CheckpointError where the core is of another architecture, naming what
-    differs.
-    """
+    """Copies a checkpoint's weights into ``core``. CheckpointError where the core is of another architecture."""
+    load_weights(checkpoint, read_weights(checkpoint), core)
+
+
+def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Of its core. CheckpointError where the file cannot be read."""
     try:
-        weights = load_file(checkpoint.path / CORE_FILE)
+        return load_file(checkpoint.path / CORE_FILE)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{checkpoint.path / CORE_FILE}: cannot be read: {error}") from error
+
+
+def load_weights(checkpoint: Checkpoint, weights: dict[str, Tensor], core: nn.Module) -> None:
+    """Copies weights that are a checkpoint's, or made from them. CheckpointError where the core is of another
+    architecture, naming what differs.
+    """
     own = core.state_dict()
     differences = [
         f"{name}: {_shape(weights.get(name))} in the checkpoint, {_shape(own.get(name))} in the recipe"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +35,15 @@ class LinearReshape(nn.Module):
 
     def fit(self, inputs: Tensor, targets: Tensor) -> None:
         """Nothing to fit."""
+
+    def grown(self, weights: Mapping[str, Tensor], size: tuple[int, int, int]) -> dict[str, Tensor]:
+        """There are none. ValueError where the values would lie in other cells than in a lattice of ``size``."""
+        if size[1:] != self.size[1:]:
+            raise ValueError(
+                f"values are laid out row by row, so that a lattice of {list(size)} cells can grow along x alone, "
+                f"to [..., {size[1]}, {size[2]}]"
+            )
+        return dict(weights)
 
     def to_lattice(self, embedding: Tensor) -> Tensor:
         """``[B, D_in] -> [B, X, Y, Z, channels]``"""

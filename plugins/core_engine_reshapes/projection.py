@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import structlog
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core_engine import ReshapeContext
+from core_engine import ReshapeContext, grow_cells
 from core_engine_reshapes.axes import principal_axes, random_axes
 
 log = structlog.get_logger("core_engine.reshapes")
@@ -83,6 +84,23 @@ class ProjectionReshape(nn.Module):
             self.weight_out.copy_(self.weight_in.T if self.same_dim else principal_axes(targets, values).T)
         kept = (inputs.to(self.weight_in.dtype) @ self.weight_in.T).square().sum() / inputs.square().sum()
         log.info("projection fitted", init=self.init, share_of_input_kept=round(kept.item(), 4))
+
+    def grown(self, weights: Mapping[str, Tensor], size: tuple[int, int, int]) -> dict[str, Tensor]:
+        """The maps of a smaller lattice, for this one: zero where they lead into new cells or out of them."""
+
+        def by_cell(rows: Tensor) -> Tensor:
+            """``[k, d] -> [K, d]``"""
+            cells = rows.reshape(*size, self.channels, -1)
+            return grow_cells(cells, self.size, "zero").flatten(0, 3)
+
+        grown = dict(weights)
+        for name in ("weight_in", "up_in"):
+            if name in grown:
+                grown[name] = by_cell(grown[name])
+        for name in ("weight_out", "down_out"):
+            if name in grown:
+                grown[name] = by_cell(grown[name].T).T.contiguous()
+        return grown
 
     def to_lattice(self, embedding: Tensor) -> Tensor:
         """``[B, D_in] -> [B, X, Y, Z, channels]``"""

@@ -62,8 +62,8 @@ loggers: [{type: console}, {kind: jsonl}]
         "r.yaml:13:20: loss[1].weigth: unknown key; did you mean 'weight'? (plugin)",
         f"r.yaml:14:5: loss[2]: expected a mapping such as {{type: cosine}}, not 'cosine'; types: {LOSSES}",
         "r.yaml:16:3: train.lr: unknown key; known here: epochs, max_steps, batch_size, accumulate, grad_cache, "
-        "optimizer, schedule, ema, clip_norm, evaluate_every, monitor, early_stopping, checkpoints, precision, "
-        "non_finite, deterministic, max_time, memory_budget, profile",
+        "optimizer, schedule, ema, clip_norm, evaluate_every, monitor, early_stopping, checkpoints, init_from, "
+        "precision, non_finite, deterministic, max_time, memory_budget, profile",
         "r.yaml:17:3: train.batch_size: expected an integer, not '8'; write a plain decimal number, without quotes",
         "r.yaml:18:3: train.batch_size: duplicate key; it stands at line 17 already: remove one of them",
         "r.yaml:19:28: train.optimizer.lr: expected a number, not '1e-3x'; "
