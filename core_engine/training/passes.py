@@ -90,7 +90,7 @@ class Passes:
     def gradients(self, step: int) -> tuple[dict[str, Tensor], int]:
         """Adds the gradients of optimiser step ``step`` (from 0), which is of this epoch.
 
-        Gives each figure of the loss, summed over the step's rows and without gradient, and the number of rows. With
+        Gives each figure of the loss, as the mean over the step's rows and without gradient, and the number of rows. With
         ``grad_cache`` (Gao et al., 2021) the loss is of all rows at once: only the outputs of a part are kept, and in
         the backward pass the core computes each part again.
         """
@@ -100,17 +100,17 @@ class Passes:
             batch = step - self._first_step
             source = generator(self.seed, "noise", self.epoch, batch, device=self.rows.pairs.inputs.device)
         count = sum(len(indices) for indices, *_ in parts)
-        sums: dict[str, Tensor] = {}
+        means: dict[str, Tensor] = {}
         if self.options.grad_cache:
             given = [self._inputs(indices, source) for indices, *_ in parts]
             outputs = [self._output(rows, part[0], again=True) for rows, part in zip(given, parts, strict=True)]
             whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
-            self._loss(torch.cat(outputs), torch.cat(given), whole, count, step, sums)
+            self._loss(torch.cat(outputs), torch.cat(given), whole, count, step, means)
         else:
             for part in parts:
                 given_part = self._inputs(part[0], source)
-                self._loss(self._output(given_part, part[0]), given_part, part, count, step, sums)
-        return sums, count
+                self._loss(self._output(given_part, part[0]), given_part, part, count, step, means)
+        return means, count
 
     def _parts_of(self, step: int) -> list[Part]:
         first = (step - self._first_step) * self.options.accumulate
@@ -140,7 +140,9 @@ class Passes:
         self.clock.lap("forward")
         return output
 
-    def _loss(self, output: Tensor, inputs: Tensor, part: Part, count: int, step: int, sums: dict[str, Tensor]) -> None:
+    def _loss(
+        self, output: Tensor, inputs: Tensor, part: Part, count: int, step: int, means: dict[str, Tensor]
+    ) -> None:
         """Adds the gradient of these rows to that of the step's ``count`` rows."""
         pairs = self.rows.pairs
         indices, target_ids, group_ids, *difficulty = part
@@ -164,5 +166,5 @@ class Passes:
         self.backward(loss if rows == count else loss * (rows / count))
         self.clock.lap("backward")
         for name, value in [("loss", loss.detach()), *named.items()]:
-            summed = value * rows
-            sums[name] = summed if name not in sums else sums[name] + summed
+            share = value if rows == count else value * (rows / count)
+            means[name] = share if name not in means else means[name] + share

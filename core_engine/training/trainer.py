@@ -190,13 +190,13 @@ class Trainer:
             )
         clock.lap(None)
         while True:
-            sums, count = passes.gradients(self.step)
+            means, count = passes.gradients(self.step)
             self._stepped_rows += count
             self.step += 1
             self._batch += 1
             last = self._batch == steps or self.step == self._rates.total_steps
             # The last batch of an epoch may be a single row, which some losses have nothing to say about.
-            self._update(sums, count, note_gradients=last or self._batch == 2)
+            self._update(means, count, note_gradients=last or self._batch == 2)
             events.step(self.step)
             if last:
                 return True
@@ -215,7 +215,7 @@ class Trainer:
             return False
         return self.ranks.any(self._asked)
 
-    def _update(self, sums: dict[str, Tensor], count: int, note_gradients: bool) -> None:
+    def _update(self, means: dict[str, Tensor], count: int, note_gradients: bool) -> None:
         updates = self._updates
         updates.unscale()
         self.ranks.sum_gradients(self._core_parameters)
@@ -224,16 +224,17 @@ class Trainer:
         rate = self.options.optimizer.lr * self._rates.factor(self.step - 1) * self._plateau.factor
         for group in updates.optimizer.param_groups:
             group["lr"] = rate
-        finite = updates.step(self.step)
+        updates.step(self.step)
         if self._average is not None:
             self._average.update_parameters(self.core)
         counted: Tensor | int = count
         if updates.goes_on:
-            # What was skipped must not stand in the means.
-            sums = {name: torch.where(finite, value, 0.0) for name, value in sums.items()}
+            # What was skipped must not stand in them.
+            finite = updates.was_finite()
+            means = {name: torch.where(finite, value, 0.0) for name, value in means.items()}
             counted = torch.where(finite, count, 0)
-        for name, value in sums.items():
-            self._sums[name] = self._sums[name].add_(value) if name in self._sums else value
+        for name, value in means.items():
+            self._sums[name] = self._sums[name].add_(value, alpha=count) if name in self._sums else value * count
         self._summed_rows = self._summed_rows + counted
         self._summed_steps += 1
         self._clock.lap("optimiser")

@@ -33,8 +33,10 @@ class Updates:
     goes_on: bool = field(init=False)
     _clip: float = field(init=False)
     _scaler: torch.amp.GradScaler | None = field(init=False)
-    _first_bad: Tensor = field(init=False)
-    _skipped: Tensor = field(init=False)
+    _bad: Tensor = field(init=False)
+    _bad_steps: Tensor = field(init=False)
+    _one: Tensor = field(init=False)
+    _last: int = field(default=0, init=False)
     _norms: Tensor = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -42,8 +44,9 @@ class Updates:
         self.goes_on = half or self.options.non_finite == "skip"
         self._clip = float("inf") if self.options.clip_norm is None else self.options.clip_norm
         self._scaler = torch.amp.GradScaler(self.device.type) if half else None
-        self._first_bad = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._skipped = torch.zeros((), device=self.device)
+        self._bad = torch.zeros((), device=self.device)
+        self._bad_steps = torch.zeros((), device=self.device)
+        self._one = torch.ones((), device=self.device)
         self._norms = torch.zeros((), device=self.device)
 
     def backward(self, loss: Tensor) -> None:
@@ -55,36 +58,36 @@ class Updates:
         if self._scaler is not None:
             self._scaler.unscale_(self.optimizer)
 
-    def step(self, number: int) -> Tensor:
-        """Takes optimiser step ``number`` (from 1), if it may be. Bool ``[]`` on the device: whether its gradient is
-        finite.
-        """
+    def step(self, number: int) -> None:
+        """Takes optimiser step ``number`` (from 1), if it may be."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self._clip)
-        finite = norm.isfinite()
         if self.goes_on:
-            masked = (~finite).to(torch.float32)
-            self._skipped += masked
-            self._norms += torch.where(finite, norm, 0.0)
-        else:
-            self._first_bad += torch.where(finite | (self._first_bad != 0), 0, number)
-            masked = (self._first_bad != 0).to(torch.float32)
-            self._norms += norm
-        self.optimizer.found_inf = masked  # type: ignore[attr-defined]
+            self._bad.zero_()
+        # What GradScaler finds overflow by, on the norm alone: sets the flag where it is not finite, and never clears it.
+        torch._amp_foreach_non_finite_check_and_unscale_([norm], self._bad, self._one)  # type: ignore[attr-defined]
+        self._bad_steps += self._bad
+        self._norms += torch.where(self.was_finite(), norm, 0.0) if self.goes_on else norm
+        self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self._last = number
         if self._scaler is not None:
             self._scaler.update()
-        return finite
+
+    def was_finite(self) -> Tensor:
+        """Whether the last step's gradient was: bool ``[]``, on the device."""
+        return self._bad == 0
 
     def first_bad(self) -> int | None:
         """The step whose gradient was not finite, if training cannot go on after it. Waits for the device."""
-        return int(self._first_bad) or None
+        bad = 0 if self.goes_on else int(self._bad_steps)
+        return self._last - bad + 1 if bad else None
 
     def figures(self, steps: int) -> dict[str, float]:
         """Of the ``steps`` steps since the last call: mean norm of the gradient before clipping, and how many steps
         were skipped. TrainingError where float16 cannot hold the gradients at any scale.
         """
-        skipped = int(self._skipped)
+        skipped = int(self._bad_steps)
         found = {"grad_norm": float(self._norms) / max(1, steps - skipped)}
         if self.goes_on:
             found["skipped_steps"] = skipped
@@ -95,7 +98,7 @@ class Updates:
                     f"gradients overflow float16 however the loss is scaled (its scale is {scale:g}): set "
                     f"train.precision to bfloat16 or float32, or lower train.optimizer.lr"
                 )
-        self._skipped.zero_()
+        self._bad_steps.zero_()
         self._norms.zero_()
         return found
 
@@ -103,7 +106,7 @@ class Updates:
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
-            "skipped": self._skipped,
+            "bad_steps": self._bad_steps,
             "norms": self._norms,
         }
 
@@ -111,5 +114,5 @@ class Updates:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
-        self._skipped.copy_(state["skipped"])
+        self._bad_steps.copy_(state["bad_steps"])
         self._norms.copy_(state["norms"])
