@@ -90,7 +90,7 @@ class Passes:
     def gradients(self, step: int) -> tuple[dict[str, Tensor], int]:
         """Adds the gradients of optimiser step ``step`` (from 0), which is of this epoch.
 
-        Gives each figure of the loss, as the mean over the step's rows and without gradient, and the number of rows. With
+        Gives each figure of the loss, its mean over the step's rows without gradient, and the number of rows. With
         ``grad_cache`` (Gao et al., 2021) the loss is of all rows at once: only the outputs of a part are kept, and in
         the backward pass the core computes each part again.
         """

@@ -63,8 +63,8 @@ class Updates:
         norm = nn.utils.clip_grad_norm_(self.parameters, self._clip)
         if self.goes_on:
             self._bad.zero_()
-        # What GradScaler finds overflow by, on the norm alone: sets the flag where it is not finite, and never clears it.
-        torch._amp_foreach_non_finite_check_and_unscale_([norm], self._bad, self._one)  # type: ignore[attr-defined]
+        # By what GradScaler finds overflow, of the norm alone: the flag is set where it is not finite, never cleared.
+        torch._amp_foreach_non_finite_check_and_unscale_([norm], self._bad, self._one)
         self._bad_steps += self._bad
         self._norms += torch.where(self.was_finite(), norm, 0.0) if self.goes_on else norm
         self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
