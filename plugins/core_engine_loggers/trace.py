@@ -8,6 +8,7 @@ from torch.profiler import profile
 
 from core_engine import LoggerContext, Record
 from core_engine.errors import OutputError, TrainingError
+from core_engine_loggers.run_files import writing
 
 log = structlog.get_logger("core_engine.loggers.trace")
 
@@ -49,11 +50,11 @@ class TraceLogger:
     def _write(self, running: profile) -> None:
         self._written, self._profile = True, None
         running.stop()
-        beside = self._path.with_name(f".{self._path.name}.new")
-        running.export_chrome_trace(str(beside))
-        if not beside.exists():  # the only sign of a failure
+        with writing(self._path):
+            self._path.unlink(missing_ok=True)
+        running.export_chrome_trace(str(self._path))
+        if not self._path.exists():  # the only sign of a failure
             raise OutputError(f"{self._path}: cannot be written; see to space and permissions")
-        beside.replace(self._path)
 
 
 def _started() -> profile:
