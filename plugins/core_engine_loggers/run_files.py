@@ -44,7 +44,7 @@ class LineFile:
         with writing(path):
             if first_step and path.exists():
                 lines += _kept(path, first_step, step_of, header)
-            _replace(path, "".join(f"{line}\n" for line in lines))
+            replace(path, "".join(f"{line}\n" for line in lines))
             self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def write(self, lines: str) -> None:
@@ -58,7 +58,8 @@ class LineFile:
             self._file.close()
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Writes beside and renames, so that a reader sees the old file or the new one."""
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8", newline="\n")

@@ -86,7 +86,7 @@ def test_plugins_as_json_is_one_object_and_nothing_else(cli: Cli) -> None:
         *(("reshape", name) for name in ("linear", "projection")),
         *(("kernel", name) for name in ("stencil", "nca", "gru")),
         *(("loss", name) for name in ("cosine", "mse", "combined", "info_nce")),
-        *(("logger", name) for name in ("console", "jsonl", "csv", "tensorboard")),
+        *(("logger", name) for name in ("console", "jsonl", "csv", "tensorboard", "mlflow", "wandb", "trace")),
     } <= names
 
 

@@ -69,7 +69,7 @@ loggers: [{type: console}, {kind: jsonl}]
         "r.yaml:19:28: train.optimizer.lr: expected a number, not '1e-3x'; "
         "write a plain decimal number, without quotes",
         "r.yaml:20:1: centre: expected true or false, not 'yes'; write true or false, without quotes",
-        "r.yaml:21:28: loggers[1].type: missing; known: console, csv, jsonl, tensorboard",
+        "r.yaml:21:28: loggers[1].type: missing; known: console, csv, jsonl, mlflow, tensorboard, trace, wandb",
     ]
 
 
