@@ -21,9 +21,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient, is_tracking_uri_set
 
 from core_engine import LoggerContext, Record
-from core_engine_loggers.tracking import calling, keep_id, kept_id, lock_file, locked_recipe
+from core_engine_loggers.tracking import calling, keep_id, kept_id, lock_file, locked_recipe, without_password
 
 log = structlog.get_logger("core_engine.loggers.mlflow")
+
+_REMEDY = "see to tracking_uri, or the environment variable MLFLOW_TRACKING_URI"
 
 
 class MLflowLogger:
@@ -37,22 +39,21 @@ class MLflowLogger:
         self._outer_error = sys.exception()
         if tracking_uri is None and not is_tracking_uri_set():
             tracking_uri = (context.run_dir / "mlruns").absolute().as_uri()
-        self._service = "logger mlflow"
-        self._remedy = "see to tracking_uri, or the environment variable MLFLOW_TRACKING_URI"
+        with calling("logger mlflow", _REMEDY):
+            self._client = MlflowClient(tracking_uri)
+        self._service = f"logger mlflow at {self._client.tracking_uri}"
         id_file = context.run_dir / "mlflow_run_id.txt"
         run_id = kept_id(context, id_file)
-        with calling(self._service, self._remedy):
-            self._client = MlflowClient(tracking_uri)
-            self._service = f"logger mlflow at {self._client.tracking_uri}"
         if run_id is None:
-            with calling(self._service, self._remedy):
+            with calling(self._service, _REMEDY):
                 run_id = self._new_run(context, experiment)
             keep_id(id_file, run_id)
         else:
-            with calling(self._service, f"{self._remedy}; without {id_file} another MLflow run is begun"):
+            with calling(self._service, f"{_REMEDY}; without {id_file} another MLflow run is begun"):
                 self._client.update_run(run_id, status="RUNNING")
         self._run_id = run_id
-        log.info("MLflow run", tracking_uri=self._client.tracking_uri, experiment=experiment, run_id=run_id)
+        place = without_password(self._client.tracking_uri)
+        log.info("MLflow run", tracking_uri=place, experiment=experiment, run_id=run_id)
 
     def log(self, record: Record) -> None:
         now = int(time.time() * 1000)
@@ -60,7 +61,7 @@ class MLflowLogger:
             Metric(f"{record.kind}/{_allowed(name)}", float(value), now, record.step)
             for name, value in record.values.items()
         ]
-        with calling(self._service, self._remedy):
+        with calling(self._service, _REMEDY):
             self._client.log_batch(self._run_id, metrics=metrics)
 
     def progress(self, step: int) -> None:
@@ -69,7 +70,7 @@ class MLflowLogger:
     def close(self) -> None:
         """The MLflow run has failed where an error is on its way that was not there when the run began."""
         failed = sys.exception() not in (None, self._outer_error)
-        with calling(self._service, self._remedy, failed):
+        with calling(self._service, _REMEDY, failed):
             self._client.set_terminated(self._run_id, "FAILED" if failed else "FINISHED")
 
     def _new_run(self, context: LoggerContext, experiment: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,14 @@ def calling(service: str, remedy: str, failed: bool = False) -> Iterator[None]:
     except Exception as error:  # each store behind such a library has errors of its own
         reason = " ".join(str(error).split()) or type(error).__name__
         if failed:
-            log.warning("run not closed", service=service, reason=reason)
+            log.warning("run not closed", reason=without_password(f"{service}: {reason}"))
         else:
-            raise OutputError(f"{service}: {reason}; {remedy}") from error
+            raise OutputError(without_password(f"{service}: {reason}; {remedy}")) from error
+
+
+def without_password(text: str) -> str:
+    """Without user and password in addresses: the environment may hold them, and logs are shown to others."""
+    return re.sub(r"//[^/\s@]*@", "//", text)
 
 
 def kept_id(context: LoggerContext, path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -49,7 +50,7 @@ class WandbLogger:
             # W&B's own step only grows, and would drop what a resumed run logs again.
             self._run.define_metric("*", step_metric="step")
         keep_id(id_file, self._run.id)
-        where = {"folder": self._run.dir} if self._run.offline else {"url": self._run.url}
+        where = {"folder": str(Path(self._run.dir).parent)} if self._run.offline else {"url": self._run.url}
         log.info("W&B run", id=self._run.id, **where)
 
     def log(self, record: Record) -> None:

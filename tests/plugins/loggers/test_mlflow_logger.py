@@ -189,6 +189,14 @@ def test_a_place_that_cannot_be_reached(uri: str, reason: str, build_logger: Bui
     assert "\n" not in str(caught.value)
 
 
+def test_a_password_of_the_environment_is_not_shown(build_logger: BuildLogger, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(OutputError, match=r"at http://127\.0\.0\.1:9: .*refused") as caught:
+        build_logger("mlflow")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_place_that_is_lost_on_the_way(build_logger: BuildLogger, tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     logger = build_logger("mlflow")
