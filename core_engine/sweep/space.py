@@ -132,7 +132,7 @@ def _split(text: str) -> list[str]:
     """Cut at commas that are within no bracket and no quotes, as YAML sees them."""
     commas, depth = [], 0
     try:
-        for token in yaml.scan(f"[{text}]"):  # type: ignore[no-untyped-call]
+        for token in yaml.scan(f"[{text}]"):
             if isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken):
                 depth += 1
             elif isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken):
