@@ -111,7 +111,7 @@ def read_space(words: Sequence[str]) -> Space:
                 problems.append(Problem(Mark(f"override {word!r}"), searched.key, complaint))
     space = Space(tuple(read))
     if not space.searched:
-        what = "nothing to search; write a list such as train.optimizer.lr=1e-3,3e-3 or a range such as log:1e-4..1e-2"
+        what = "nothing to search; write a list such as seed=0,1 or a range such as train.optimizer.lr=log:1e-4..1e-2"
         problems.append(Problem(Mark("sweep"), "", what))
     if problems:
         raise RecipeError([str(problem) for problem in problems])
