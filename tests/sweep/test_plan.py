@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from core_engine.cli.main import parse
 from core_engine.errors import CheckpointError, EngineError, RecipeError
 from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
@@ -66,6 +68,14 @@ def test_both_ends_of_a_range_are_checked(plan_of: MakePlan, word: str, problem:
 def test_the_number_of_trials(plan_of: MakePlan, word: str, trials: int | None, problem: str) -> None:
     with pytest.raises(EngineError, match=re.escape(problem)):
         plan_of(word, trials=trials)
+
+
+def test_the_documented_sweeps_can_be_run(host: PluginHost) -> None:
+    (block,) = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/sweeps.md").read_text(), re.DOTALL | re.MULTILINE)
+    for line in block.splitlines():
+        arguments = parse(shlex.split(line)[1:])
+        plan = make_plan(ROOT / arguments.recipe, arguments.overrides, arguments.trials, host)
+        assert plan.trials in (4, 20)
 
 
 def test_an_override_holds_whichever_component_is_tried(plan_of: MakePlan, host: PluginHost) -> None:
