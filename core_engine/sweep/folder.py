@@ -10,7 +10,7 @@ from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.lock import recipe_to_yaml
 from core_engine.run.folder import LOCK_FILE, check_writable, new_run_dir, run_label, write_atomically
-from core_engine.sweep.plan import Plan
+from core_engine.sweep.plan import Plan, check_plan
 from core_engine.sweep.report import SWEEP_FILE, SWEEP_FORMAT, Report
 from core_engine.sweep.space import read_space
 
@@ -26,7 +26,9 @@ def new_sweep(plan: Plan) -> Path:
 
 
 def read_plan(folder: Path, host: PluginHost) -> Plan:
-    """The plan of a sweep that was begun."""
+    """The plan of a sweep that was begun. CheckpointError where there is none; RecipeError where it cannot be run here,
+    since every trial would fail.
+    """
     path = folder / SWEEP_FILE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -39,4 +41,6 @@ def read_plan(folder: Path, host: PluginHost) -> Plan:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged: {error!r}") from error
-    return Plan(load_recipe(folder / LOCK_FILE, (), host).recipe, space, trials, started_in)
+    plan = Plan(load_recipe(folder / LOCK_FILE, (), host).recipe, space, trials, started_in)
+    check_plan(plan, host)
+    return plan

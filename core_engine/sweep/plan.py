@@ -55,13 +55,18 @@ def make_plan(source: Path | str, words: Sequence[str], trials: int | None, host
     space = read_space(words)
     recipe = load_recipe(source, space.fixed, host).recipe
     plan = Plan(recipe, space, _trials(space, trials), Path.cwd())
-    problems = [problem for word in space.searched for problem in _problems(plan, word, host)]
+    check_plan(plan, host)
+    return plan
+
+
+def check_plan(plan: Plan, host: PluginHost) -> None:
+    """RecipeError where values give no valid recipe, or the same one."""
+    problems = [problem for word in plan.space.searched for problem in _problems(plan, word, host)]
     if problems:
         raise RecipeError(list(dict.fromkeys(problems)))
-    if space.is_grid:
-        for values in space.combinations():
+    if plan.space.is_grid:
+        for values in plan.space.combinations():
             plan.recipe_with(values, host)
-    return plan
 
 
 def _trials(space: Space, asked: int | None) -> int:

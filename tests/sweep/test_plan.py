@@ -95,13 +95,12 @@ def test_baselines_are_left_out_unless_they_are_asked_for(plan_of: MakePlan, hos
 def test_a_sweep_is_gone_on_with_as_it_was_planned(
     plan_of: MakePlan, host: PluginHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the working folder and the environment are then; relative paths stay what they were."""
+    """Whatever the working folder is then: relative paths stay what they were."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WORDS", "${x}")
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text('{"question": "q", "answer": "a"}\n')
     sources = ",".join(f"{{type: dialogues, path: {name}.jsonl}}" for name in ("a", "b"))
-    plan = plan_of(f"data.train={sources}", "train.optimizer.lr=log:1e-4..1e-2", "device=a$WORDS", trials=7)
+    plan = plan_of(f"data.train={sources}", "train.optimizer.lr=log:1e-4..1e-2", trials=7)
     folder = new_sweep(plan)
     assert folder.parent == tmp_path / "runs"
     (tmp_path / "elsewhere").mkdir()
@@ -114,11 +113,22 @@ def test_a_sweep_is_gone_on_with_as_it_was_planned(
 
 def test_the_recipe_is_the_one_that_the_sweep_was_started_with(host: PluginHost, tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
-    recipe.write_text(f"extends: {ROOT / 'configs/quickstart.yaml'}\noutput: {tmp_path}\ntrain: {{epochs: 3}}\n")
+    recipe.write_text(f"extends: {ROOT / 'configs/quickstart.yaml'}\noutput: {tmp_path}\ndevice: $${{x}}\n")
     folder = new_sweep(make_plan(recipe, ["seed=1,2"], None, host))
     recipe.write_text("nonsense")
-    assert read_plan(folder, host).recipe.train.epochs == 3
+    plan = read_plan(folder, host)
+    assert plan.recipe.device == plan.recipe_with({"seed": "1"}, host).device == "${x}"
     assert load_recipe(folder / "recipe.lock.yaml", (), host).recipe.evaluation.baselines
+
+
+def test_a_sweep_that_cannot_be_run_here_any_more(
+    plan_of: MakePlan, host: PluginHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEVICE", "cpu")
+    folder = new_sweep(plan_of("seed=1,2", "device=${DEVICE}", f"output={tmp_path}"))
+    monkeypatch.delenv("DEVICE")
+    with pytest.raises(RecipeError, match="environment variable DEVICE is not set"):
+        read_plan(folder, host)
 
 
 @pytest.mark.parametrize(
