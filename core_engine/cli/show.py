@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from core_engine.run.result import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from core_engine.sweep.report import Report
 
 
 def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
     """The evaluation table on stdout, the core's row first; a row's ``parameters`` become a column of their own."""
-    from rich.console import Console
-
     from core_engine.evaluation.table import render
 
     metrics = {name: {key: row[key] for key in row if key != "parameters"} for name, row in rows.items()}
     parameters = {name: int(row["parameters"]) for name, row in rows.items() if "parameters" in row}
-    # Wide enough for every column where stdout is a file or a pipe; a terminal has its own width.
-    console = Console(width=None if Console().is_terminal else 200)
-    console.print(render(metrics, "core", parameters or None))
+    _console().print(render(metrics, "core", parameters or None))
+
+
+def _console() -> Console:
+    """Wide enough for every column where stdout is a file or a pipe; a terminal has its own width."""
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 200)
 
 
 def print_result(result: Result) -> None:
@@ -39,3 +49,37 @@ def print_result(result: Result) -> None:
     for part, seconds in sorted(result.step_seconds.items(), key=lambda item: -item[1]):
         print(f"  {part}: {seconds:.2f} s, {seconds / whole:.0%}")
     print(f"run folder: {result.run_dir}")
+
+
+def print_report(report: Report) -> None:
+    """A sweep's trials on stdout, best first, and the winner's figures on the test split."""
+    _console().print(_trials(report))
+    for outcome in report.outcomes:
+        if outcome.error is not None:
+            print(f"trial {outcome.number} failed: {'; '.join(outcome.error.splitlines())}")
+    print(f"sweep folder: {report.folder}")
+    winner = report.winner
+    if winner is not None:
+        print(f"\nthe winner, trial {winner.number}, on the test split:")
+        print_table({"core": {name: value for name, value in report.test(winner).items() if value is not None}})
+        print(f"beside its baselines: {report.command(winner)}")
+
+
+def _trials(report: Report) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    heads = ["trial", *(word.key for word in report.plan.space.searched), f"validation {report.plan.monitor.metric}"]
+    for head in heads:
+        table.add_column(Text(head), justify="right")
+    table.add_column("run folder", overflow="fold")
+    for outcome in report.outcomes:
+        values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in outcome.values.values()]
+        score = outcome.state if outcome.score is None else f"{outcome.score:.4f}"
+        run_dir = "" if outcome.run_dir is None else outcome.run_dir.name
+        # As text: brackets in a value are no markup.
+        cells = [Text(cell) for cell in (str(outcome.number), *values, score, run_dir)]
+        table.add_row(*cells, style="bold" if outcome is report.winner else None)
+    return table

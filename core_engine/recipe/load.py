@@ -37,18 +37,20 @@ def load_recipe(
     overrides: Iterable[str] = (),
     host: PluginHost | None = None,
     check: bool = True,
+    folder: Path | None = None,
 ) -> LoadedRecipe:
     """Reads, composes and validates a recipe. RecipeError with every problem found, one line each.
 
     ``source``: a file, or a mapping of the same form. ``overrides``: ``key=value`` strings, applied in order.
-    ``check``: also check what the recipe refers to (files, dimensions), not only its form.
+    ``check``: also check what the recipe refers to (files, dimensions), not only its form. ``folder``: what relative
+    paths in overrides are relative to; the working folder where it is not given.
     """
     host = host or PluginHost.discover()
     root, problems = _read(source)
     if root is None:
         raise RecipeError(_lines(problems))
     for override in overrides:
-        root, found = apply_override(root, override)
+        root, found = apply_override(root, override, folder or Path.cwd())
         problems += found
     root, found = _without_extends(root)
     problems += found

@@ -23,10 +23,15 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     return _fields(recipe)
 
 
+def recipe_to_source(recipe: Recipe) -> dict[str, Any]:
+    """The same as a recipe is written. Loading it gives an equal recipe."""
+    source: dict[str, Any] = _escape(recipe_to_dict(recipe))
+    return source
+
+
 def recipe_to_yaml(recipe: Recipe) -> str:
     """A recipe file. Loading it gives an equal recipe."""
-    plain = _escape(recipe_to_dict(recipe))
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(recipe_to_source(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _plain(value: Any) -> Any:
@@ -53,7 +58,7 @@ def _fields(instance: Any) -> dict[str, Any]:
     return {str(a.alias): _plain(getattr(instance, a.name)) for a in attributes if a.init}
 
 
-def _escape(value: object) -> object:
+def _escape(value: Any) -> Any:
     """Text that happens to look like an environment variable is not one when the file is read again."""
     if isinstance(value, dict):
         return {key: _escape(item) for key, item in value.items()}

@@ -14,18 +14,18 @@ from core_engine.recipe.yaml_source import parse_yaml
 _STEP = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_-]*)|\[([0-9]{1,9})\]|\.([0-9]{1,9})(?=\.|\[|$)")
 
 
-def apply_override(root: Node, override: str) -> tuple[Node, list[Problem]]:
+def apply_override(root: Node, override: str, folder: Path) -> tuple[Node, list[Problem]]:
     """Applies one ``key=value``: ``train.epochs=3``, ``loss[0].weight=2`` or ``loss.0.weight=2``.
 
-    It means what a file extending this one would mean by it; an item of a list is set whole.
+    It means what a file in ``folder`` that extends this one would mean by it; an item of a list is set whole.
     """
-    mark = Mark(f"override {override!r}", folder=Path.cwd())
+    mark = Mark(f"override {override!r}", folder=folder)
     path, equals, text = override.partition("=")
     steps = _steps(path.strip())
     if not equals or not steps:
         what = "not of the form key=value; write it like train.epochs=3 or loss[0].weight=2"
         return root, [Problem(mark, "", what)]
-    value, problems = parse_yaml(text, "override", Path.cwd())
+    value, problems = parse_yaml(text, "override", folder)
     if value is None or problems:
         return root, [Problem(mark, path.strip(), p.what) for p in problems]
     return _set(root, steps, _with_mark(value, mark), mark, "")

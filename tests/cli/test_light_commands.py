@@ -18,7 +18,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "configs/quickstart.yaml"
-HEAVY = ("torch", "transformers", "matplotlib", "safetensors", "numpy")
+HEAVY = ("torch", "transformers", "matplotlib", "safetensors", "numpy", "optuna")
 
 MODULES_AFTER = """
 import sys
@@ -37,6 +37,8 @@ print("\\n".join(sys.modules))
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["sweep", "--help"],
+        ["sweep", str(QUICKSTART), "train.epoch=1,2"],
         ["plugins"],
         ["plugins", "--json"],
         ["explain", str(QUICKSTART)],
@@ -60,7 +62,7 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
 
 def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").stdout
-    for command in ("run", "check", "explain", "kernels", "evaluate", "apply", "plugins"):
+    for command in ("run", "sweep", "check", "explain", "kernels", "evaluate", "apply", "plugins"):
         assert f"\n    {command} " in text
 
 
