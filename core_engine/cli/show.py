@@ -73,7 +73,7 @@ def _trials(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
     heads = ["trial", *(word.key for word in report.plan.space.searched), f"validation {report.plan.monitor.metric}"]
     for head in heads:
-        table.add_column(Text(head), justify="right")
+        table.add_column(Text(head), justify="right", overflow="fold")
     table.add_column("run folder", overflow="fold")
     for outcome in report.outcomes:
         values = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in outcome.values.values()]

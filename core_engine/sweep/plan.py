@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs import frozen
@@ -87,7 +86,7 @@ def _trials(space: Space, asked: int | None) -> int:
 
 def _problems(plan: Plan, word: Choices | Range, host: PluginHost) -> Iterator[str]:
     """What is wrong with the word's values, each set beside the first ones of the other words."""
-    first: dict[str, Any] = {other.key: other.probes[0] for other in plan.space.searched}
+    first: dict[str, Value] = {other.key: other.probes[0] for other in plan.space.searched}
     mark = Mark(f"override {word.word!r}")
     made: list[Recipe] = []
     for value in word.probes:

@@ -48,6 +48,9 @@ class Report:
 
     @property
     def winner(self) -> Outcome | None:
+        """The best one, when all have ended: not before, since its test figures are looked at."""
+        if not self.complete:
+            return None
         return next((outcome for outcome in self.outcomes if outcome.state == "finished"), None)
 
     @property

@@ -129,6 +129,7 @@ def test_a_report_of_a_sweep_that_is_under_way(plan_of: MakePlan, tmp_path: Path
     plan = plan_of("train.optimizer.lr=1e-3,3e-3", "loss=[{type: mse}],[{type: cosine}]")
     journal = Journal(tmp_path, plan)
     make(journal, lambda values: None, most=1)
+    make(journal, lambda values: 0.5, most=1)
     journal.next()
     report = journal.report()
     assert not report.complete
@@ -136,10 +137,11 @@ def test_a_report_of_a_sweep_that_is_under_way(plan_of: MakePlan, tmp_path: Path
     told = json.loads((tmp_path / "sweep.json").read_text())
     assert (told["planned"], told["monitor"], told["direction"], told["winner"]) == (4, "mrr@10", "max", None)
     assert [(one["number"], one["state"], one["error"]) for one in told["trials"]] == [
+        (1, "finished", None),
         (0, "failed", "it broke"),
-        (1, "unfinished", None),
+        (2, "unfinished", None),
     ]
-    assert told["trials"][0]["values"] == {"train.optimizer.lr": 0.001, "loss": "[{type: mse}]"}
+    assert told["trials"][1]["values"] == {"train.optimizer.lr": 0.001, "loss": "[{type: mse}]"}
 
 
 def test_a_damaged_journal_is_named(plan_of: MakePlan, tmp_path: Path) -> None:
