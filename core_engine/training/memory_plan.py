@@ -64,13 +64,13 @@ def require_room(plan: MemoryPlan, core: nn.Module, options: Train) -> None:
     """TrainingError, with what to do, where the plan is beyond ``train.memory_budget``, or beyond what is free on the
     core's device where there is no budget.
     """
-    device = next(core.parameters()).device
     if options.memory_budget is not None:
         needed, room = plan.total, options.memory_budget_bytes
         whose = "train.memory_budget is"
     else:
         # The core itself is there already.
         needed = plan.total - sum(_bytes(tensor) for tensor in (*core.parameters(), *core.buffers()))
+        device = next((tensor.device for tensor in core.parameters()), torch.device("cpu"))
         room, whose = free_memory(device), f"what is free on {device} is"
     if needed <= room:
         return

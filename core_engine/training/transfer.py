@@ -30,15 +30,10 @@ def start_from(run: Path, core: nn.Module) -> None:
     checkpoint = newest_checkpoint(run, "best")
     weights = read_weights(checkpoint)
     size = _size_of(checkpoint)
-    grows = isinstance(core, EmbeddingProcessor) and size is not None and size != core.size
-    if grows:
-        assert isinstance(core, EmbeddingProcessor)  # noqa: S101  (for mypy)
-        assert size is not None  # noqa: S101
+    if isinstance(core, EmbeddingProcessor) and size is not None and size != core.size:
         weights = _grown(checkpoint, weights, core, size)
     load_weights(checkpoint, weights, core)
-    log.info(
-        "started from another run", run=str(run), step=checkpoint.step, grown_from=list(size or ()) if grows else None
-    )
+    log.info("started from another run", run=str(run), step=checkpoint.step, size=size)
 
 
 def _size_of(checkpoint: Checkpoint) -> Size | None:
@@ -47,7 +42,7 @@ def _size_of(checkpoint: Checkpoint) -> Size | None:
         return None
     try:
         x, y, z = map(int, size)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{checkpoint.path}: its manifest is damaged: size {size!r}") from error
     return x, y, z
 

@@ -59,6 +59,8 @@ class Updates:
     def step(self, number: int) -> None:
         """Takes optimiser step ``number`` (from 1), if it may be."""
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not gradients:
+            return  # the loss reaches no parameter, which the result says
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.options.clip_norm is not None:
             # Bit for bit clip_grad_norm_, which takes longer: it sorts gradients by device and dtype, twice.

@@ -110,6 +110,16 @@ def test_a_parameter_out_of_reach_is_named(make_trainer: Make) -> None:
     assert sorted(outcome.without_gradient) == ["cut.bias", "cut.weight", "unused.bias", "unused.weight"]
 
 
+def test_a_loss_that_reaches_no_parameter_trains_nothing_and_says_so(make_trainer: Make) -> None:
+    outside = torch.ones((), requires_grad=True)
+    trainer = make_trainer(loss=lambda output, target, batch: outside * 2)
+    before = [parameter.clone() for parameter in trainer.core.parameters()]
+    outcome = trainer.run()
+    assert outcome.finished
+    assert len(outcome.without_gradient) == len(before)
+    assert all(torch.equal(*pair) for pair in zip(before, trainer.core.parameters(), strict=True))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(make_trainer: Make) -> None:
     trainer = make_trainer(loss=lambda output, target, batch: output.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"step 1 \(epoch 1\) is not finite\. .*: the output of loss"):
