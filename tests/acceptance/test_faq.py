@@ -14,7 +14,7 @@ from core_engine import Engine
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.data, pytest.mark.slow, pytest.mark.xdist_group("faq")]
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 Row = dict[str, float]
 

@@ -22,8 +22,6 @@ from core_engine import Engine
 from core_engine.cli.main import main
 from core_engine.training.checkpoint import _manifest_text
 
-pytestmark = pytest.mark.xdist_group("hostile")  # what they share is computed once
-
 ROOT = Path(__file__).parents[2]
 OVERRIDES = ("train.epochs=2", "evaluation.baselines=[]")
 

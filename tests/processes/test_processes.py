@@ -16,8 +16,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.xdist_group("processes")  # what they share is computed once
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 

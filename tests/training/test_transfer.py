@@ -16,8 +16,6 @@ from core_engine.core.growth import grow_cells
 from core_engine.errors import CheckpointError
 from core_engine.recipe.training import AdamW
 
-pytestmark = pytest.mark.xdist_group("transfer")  # what they share is computed once
-
 DIM = 24
 ROTATION = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(9)))[0]
 

@@ -13,7 +13,6 @@ import pytest
 from core_engine import Engine
 
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.xdist_group("logged_run")
 
 STOPPED, ENDED = 12, 20  # steps, of which an epoch has five
 
