@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from core_engine.assembly.backend import BackendChoice, use_backend
     from core_engine.assembly.engine import Engine
     from core_engine.assembly.trained import TrainedCore, load_core
+    from core_engine.cache import cache_dir
     from core_engine.core.cell_kernel import CellKernel
     from core_engine.core.cell_loop import CellLoop
     from core_engine.core.growth import grow_cells
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from core_engine.recipe.slots import ComponentRef, Slot
     from core_engine.recipe.training import Train
     from core_engine.run.result import Result
-    from core_engine.teaching.cache import cache_dir
     from core_engine.teaching.embed import embed
 
 _LAZY = {
@@ -73,7 +73,7 @@ _LAZY = {
     "Splits": "core_engine.data.prepare",
     "Train": "core_engine.recipe.training",
     "TrainedCore": "core_engine.assembly.trained",
-    "cache_dir": "core_engine.teaching.cache",
+    "cache_dir": "core_engine.cache",
     "embed": "core_engine.teaching.embed",
     "load_core": "core_engine.assembly.trained",
     "use_backend": "core_engine.assembly.backend",

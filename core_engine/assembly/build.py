@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from core_engine.cache import cache_dir
 from core_engine.contracts.contexts import (
     DataSourceContext,
     KernelContext,
@@ -24,7 +25,6 @@ from core_engine.recipe.check import dimension_problem
 from core_engine.recipe.schema import Recipe
 from core_engine.recipe.slots import ComponentRef
 from core_engine.store.store import EmbeddingStore
-from core_engine.teaching.cache import cache_dir
 from core_engine.teaching.embedder import Embedder
 from core_engine.training.criterion import Criterion
 

@@ -239,8 +239,7 @@ class Engine:
         )
         # A loss may have parameters. A copy's are trained: baselines, and another run, start from the first ones.
         untrained_criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
-        whole = rows.pairs.batch(torch.arange(len(rows.pairs), device=device), progress=0.0)
-        untrained_criterion.to(device).fit(rows.pairs.targets, whole)
+        untrained_criterion.to(device).fit(rows.pairs.targets, rows.pairs.whole(progress=0.0))
         criterion = copy.deepcopy(untrained_criterion)
         # What can fail is tried before there is a folder, so that a run that cannot start leaves none.
         monitor_of(self.train, data.validation)

@@ -36,7 +36,8 @@ def checkpoint_facts(data: Splits) -> dict[str, Any]:
         if pairs is not None:
             optional = (pairs.group_ids, pairs.difficulty, *pairs.further.values())
             for tensor in (pairs.inputs, pairs.targets, pairs.target_ids, *optional):
-                digest.update(b"" if tensor is None else tensor.cpu().numpy().tobytes())
+                if tensor is not None:
+                    digest.update(tensor.cpu().contiguous().view(-1).numpy().data)
     return {
         "input_dim": data.train.inputs.shape[1],
         "output_dim": data.train.targets.shape[1],

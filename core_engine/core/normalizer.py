@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core_engine.errors import DataError
-
-_ROWS = 65536
+from core_engine.memory.tables import blocks
 
 #: Centred data whose RMS is below this share of the uncentred RMS is rounding noise of constant float32 embeddings.
 _SMALLEST_SHARE = 1e-6
@@ -69,18 +68,18 @@ def _mean_and_scale(side: str, embeddings: Tensor, dim: int, centre: bool) -> tu
         raise DataError(f"there are no {side} embeddings to fit the core to")
     total = torch.zeros(dim, dtype=torch.float64)
     squares = torch.zeros((), dtype=torch.float64)
-    for start in range(0, len(embeddings), _ROWS):
-        rows = embeddings[start : start + _ROWS].detach().cpu().double()
+    for block in blocks(embeddings):
+        rows = embeddings[block].detach().cpu().double()
         finite = rows.isfinite().all(dim=1)
         if not finite.all():
-            row = start + int(finite.logical_not().nonzero()[0])
+            row = block.start + int(finite.logical_not().nonzero()[0])
             raise DataError(f"{side} embedding of training row {row} (from 0) holds NaN or infinity")
         total += rows.sum(0)
         squares += rows.square().sum()
     mean = total / len(embeddings) if centre else torch.zeros_like(total)
     centred = torch.zeros((), dtype=torch.float64)
-    for start in range(0, len(embeddings), _ROWS):
-        centred += (embeddings[start : start + _ROWS].detach().cpu().double() - mean).square().sum()
+    for block in blocks(embeddings):
+        centred += (embeddings[block].detach().cpu().double() - mean).square().sum()
     if centred <= _SMALLEST_SHARE**2 * squares:
         what = "equal" if centre else "zero"
         raise DataError(

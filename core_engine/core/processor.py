@@ -12,6 +12,7 @@ from core_engine.contracts.objects import Kernel, Reshape
 from core_engine.core.normalizer import Normalizer
 from core_engine.core.reach import Reach, reach
 from core_engine.errors import DataError, EngineError
+from core_engine.memory.tables import mapped
 
 
 class EmbeddingProcessor(nn.Module):
@@ -75,7 +76,11 @@ class EmbeddingProcessor(nn.Module):
         DataError where the data cannot be fitted to, see :meth:`Normalizer.fit`.
         """
         self.normalizer.fit(inputs, targets, centre=self.centre)
-        self.reshape.fit(self.normalizer.normalise_input(inputs), self.normalizer.normalise_target(targets))
+        normalizer = self.normalizer
+        self.reshape.fit(
+            mapped(normalizer.normalise_input, inputs, normalizer.input_mean),
+            mapped(normalizer.normalise_target, targets, normalizer.target_mean),
+        )
 
     def forward(self, embedding: Tensor, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
         """``[B, D_in] -> [B, D_out]``.

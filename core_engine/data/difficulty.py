@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core_engine.contracts.data import Example
+from core_engine.data.similarity import cosine_of_rows
+from core_engine.data.vectors import Vectors
 from core_engine.errors import DataError
 from core_engine.recipe.difficulty import Difficulty, Given, Length, Rarity, Similarity
-
-Vectors = Callable[[object], Tensor]
 
 
 def difficulty_of(rows: list[Example], options: Difficulty, vectors: Vectors) -> Tensor:
@@ -30,15 +28,14 @@ def difficulty_of(rows: list[Example], options: Difficulty, vectors: Vectors) ->
 
 
 def _similarity(rows: list[Example], options: Difficulty, vectors: Vectors) -> list[float]:
-    inputs = torch.stack([vectors(row.input) for row in rows])
-    targets = torch.stack([vectors(row.target) for row in rows])
+    inputs, targets = vectors([row.input for row in rows]), vectors([row.target for row in rows])
     if inputs.shape != targets.shape:
         raise DataError(
             f"data.difficulty: similarity compares inputs and targets, which have {inputs.shape[1]} and "
             f"{targets.shape[1]} dimensions here; choose another type"
         )
     # Rounding must not tell pairs apart that are equally hard: in an autoencoder all are.
-    difficulty: list[float] = (1 - F.cosine_similarity(inputs.double(), targets.double())).mul(1e6).round().tolist()
+    difficulty: list[float] = (1 - cosine_of_rows(inputs, targets)).mul(1e6).round().tolist()
     return difficulty
 
 

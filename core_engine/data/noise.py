@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core_engine.data.pairs import Pairs
+from core_engine.memory.tables import mapped, sum_of_squares
 from core_engine.randomness import generator
 
 
@@ -23,7 +24,7 @@ def noise_std(inputs: Tensor, relative: float) -> float:
 
 def rms_norm(inputs: Tensor) -> float:
     """Root mean square of the norms of ``[n, D]``."""
-    return float(inputs.double().square().sum(-1).mean().sqrt())
+    return math.sqrt(float(sum_of_squares(inputs)) / len(inputs))
 
 
 def with_noise(pairs: Pairs, std: float, seed: int, purpose: str) -> Pairs:
@@ -31,6 +32,8 @@ def with_noise(pairs: Pairs, std: float, seed: int, purpose: str) -> Pairs:
     if not std:
         return pairs
     source = generator(seed, "noise on", purpose)
-    drawn = torch.randn(pairs.inputs.shape, generator=source).to(pairs.inputs)
-    noisy = pairs.inputs + std * drawn
-    return attrs.evolve(pairs, inputs=noisy)
+
+    def noisy(rows: Tensor) -> Tensor:
+        return rows + std * torch.randn(rows.shape, generator=source).to(rows)
+
+    return attrs.evolve(pairs, inputs=mapped(noisy, pairs.inputs, pairs.inputs[0]))

@@ -10,6 +10,7 @@ from attrs import Factory, field, frozen
 from torch import Tensor
 
 from core_engine.contracts.objects import Batch
+from core_engine.memory.tables import take
 
 
 def _shape(tensor: Tensor) -> str:
@@ -59,8 +60,14 @@ class Pairs:
 
     def with_targets(self, order: Tensor) -> Pairs:
         """Row i with the target of row ``order[i]``."""
-        further = {name: rows[order] for name, rows in self.further.items()}
-        return attrs.evolve(self, targets=self.targets[order], target_ids=self.target_ids[order], further=further)
+        further = {name: take(rows, order) for name, rows in self.further.items()}
+        return attrs.evolve(self, targets=take(self.targets, order), target_ids=self.target_ids[order], further=further)
+
+    def whole(self, *, epoch: int = 0, progress: float = 1.0) -> Batch:
+        """All rows, without a copy of them."""
+        rows = torch.arange(len(self), device=self.inputs.device)
+        groups = rows if self.group_ids is None else self.group_ids
+        return Batch(rows, self.inputs, self.target_ids, groups, epoch, progress, further=self.further)
 
     def batch(self, rows: Tensor, *, epoch: int = 0, progress: float = 1.0) -> Batch:
         """What a loss may know of these rows, int64 ``[B]``, but for what training alone has: difficulty and mined

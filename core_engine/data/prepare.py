@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -20,13 +20,14 @@ from core_engine.data.identity import identity
 from core_engine.data.modes import answers, held_out_rows, without_known_texts
 from core_engine.data.pairs import Pairs
 from core_engine.data.read import read_examples
+from core_engine.data.similarity import cosine_of_rows
 from core_engine.data.split import require_disjoint, require_held_out, split_by_group
+from core_engine.data.vectors import Embed, Vectors, distinct_texts
 from core_engine.errors import DataError
 from core_engine.recipe.difficulty import Difficulty
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.recipe.schema import Filters, Split
 
-Embed = Callable[[Sequence[str]], Tensor]
 log = structlog.get_logger("core_engine.data")
 
 
@@ -72,11 +73,11 @@ def prepare(
     Split before anything is embedded or fitted. DataError where a part is too small to train or evaluate on.
     """
     rows, corpus_rows, dropped = _prepared_rows(sources, mode, filters, split, seed)
-    vectors = _vectors([*rows.values(), corpus_rows], embed)
+    vectors = Vectors([*rows.values(), corpus_rows], embed)
     if filters.min_similarity is not None:
         rows["train"] = _similar(rows["train"], vectors, filters.min_similarity, dropped)
     extra = answers(rows["train"]) if isinstance(mode, Mixed) else None
-    others = {name: _vectors([_targets_alone(rows)], embed_further) for name, embed_further in (further or {}).items()}
+    others = {name: Vectors([_targets_alone(rows)], embed_further) for name, embed_further in (further or {}).items()}
     report: dict[str, object] = {
         "rows": {part: len(examples) for part, examples in rows.items()},
         "groups": {part: len({r.group for r in examples} - {None}) for part, examples in rows.items()},
@@ -94,7 +95,7 @@ def prepare(
         validation=_pairs(rows["validation"], vectors, others),
         test=_pairs(rows["test"], vectors),
         extra=None if extra is None else _pairs(extra, vectors, others),
-        corpus=torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None,
+        corpus=vectors([row.input for row in corpus_rows]) if corpus_rows else None,
         report=report,
     )
 
@@ -104,7 +105,7 @@ def texts_of(
 ) -> list[str]:
     """The distinct texts that a run with these options embeds. DataError where the data are ready embeddings."""
     rows, corpus_rows, _ = _prepared_rows(sources, mode, filters, split, seed)
-    texts = _distinct_texts([*rows.values(), corpus_rows])
+    texts = distinct_texts([*rows.values(), corpus_rows])
     if not texts:
         raise DataError("the data are ready embeddings: there is nothing to encode")
     return texts
@@ -115,7 +116,7 @@ def target_texts_of(
 ) -> list[str]:
     """The distinct texts of those that a further teacher embeds: the targets of training and validation."""
     rows, _, _ = _prepared_rows(sources, mode, filters, split, seed)
-    return _distinct_texts([_targets_alone(rows)])
+    return distinct_texts([_targets_alone(rows)])
 
 
 def prepare_held_out(
@@ -132,8 +133,8 @@ def prepare_held_out(
         raise DataError(f"{len(rows)} rows are left; evaluation needs at least 2")
     corpus_rows = _corpus(corpus, rows)
     _require_one_form({"test": rows, "corpus": corpus_rows}, filters, mode)
-    vectors = _vectors([rows, corpus_rows], embed)
-    tensor = torch.stack([vectors(row.input) for row in corpus_rows]) if corpus_rows else None
+    vectors = Vectors([rows, corpus_rows], embed)
+    tensor = vectors([row.input for row in corpus_rows]) if corpus_rows else None
     return _pairs(rows, vectors), tensor, {"rows": {"test": len(rows)}, "dropped": dropped}
 
 
@@ -247,29 +248,10 @@ def _form(value: object) -> str:
     return "texts" if isinstance(value, str) else f"embeddings of {len(np.atleast_1d(np.asarray(value)))} dimensions"
 
 
-def _vectors(parts: list[list[Example]], embed: Embed | None) -> Callable[[object], Tensor]:
-    """A function from a row's input or target to its vector. Every distinct text is embedded once."""
-    texts = _distinct_texts(parts)
-    if not texts:
-        return lambda value: torch.from_numpy(np.asarray(value, dtype=np.float32))
-    if embed is None:
-        raise DataError("the data are texts and no teacher is given; name one under 'teacher'")
-    position = {text: i for i, text in enumerate(texts)}
-    rows = embed(texts)
-    return lambda value: rows[position[value]]  # type: ignore[index]
-
-
-def _distinct_texts(parts: list[list[Example]]) -> list[str]:
-    values = [value for rows in parts for row in rows for value in (row.input, row.target)]
-    return list(dict.fromkeys(value for value in values if isinstance(value, str)))
-
-
 def _similar(
-    rows: list[Example], vectors: Callable[[object], Tensor], threshold: float, dropped: dict[str, dict[str, int]]
+    rows: list[Example], vectors: Vectors, threshold: float, dropped: dict[str, dict[str, int]]
 ) -> list[Example]:
-    similarity = torch.nn.functional.cosine_similarity(
-        torch.stack([vectors(row.input) for row in rows]), torch.stack([vectors(row.target) for row in rows])
-    )
+    similarity = cosine_of_rows(vectors([row.input for row in rows]), vectors([row.target for row in rows]))
     kept = [row for row, keep in zip(rows, (similarity >= threshold).tolist(), strict=True) if keep]
     if len(kept) < 2:
         raise DataError(f"data.filters.min_similarity: {threshold} leaves {len(kept)} training rows of {len(rows)}")
@@ -288,17 +270,18 @@ def _targets_alone(rows: dict[str, list[Example]]) -> list[Example]:
 
 def _pairs(
     rows: list[Example],
-    vectors: Callable[[object], Tensor],
-    further: Mapping[str, Callable[[object], Tensor]] | None = None,
+    vectors: Vectors,
+    further: Mapping[str, Vectors] | None = None,
 ) -> Pairs:
+    targets = [row.target for row in rows]
     groups = [row.group if row.group is not None else ("row", row.id) for row in rows]
     has_groups = any(row.group is not None for row in rows)
     return Pairs(
-        inputs=torch.stack([vectors(row.input) for row in rows]),
-        targets=torch.stack([vectors(row.target) for row in rows]),
+        inputs=vectors([row.input for row in rows]),
+        targets=vectors(targets),
         target_ids=_numbers([identity(row.target) for row in rows]),
         group_ids=_numbers(groups) if has_groups else None,
-        further={name: torch.stack([of(row.target) for row in rows]) for name, of in (further or {}).items()},
+        further={name: of(targets) for name, of in (further or {}).items()},
     )
 
 

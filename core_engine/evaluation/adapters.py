@@ -18,6 +18,7 @@ from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
 from core_engine.evaluation.metrics import evaluate
+from core_engine.memory.tables import sum_of_squares
 
 log = structlog.get_logger("core_engine.evaluation")
 
@@ -89,7 +90,7 @@ class Adapter(nn.Module):
         for side, rows in (("input", train.inputs), ("target", train.targets)):
             mean = rows.mean(0)
             self.register_buffer(f"{side}_mean", mean)
-            self.register_buffer(f"{side}_scale", (rows - mean).square().sum(-1).mean().sqrt())
+            self.register_buffer(f"{side}_scale", (sum_of_squares(rows, mean) / len(rows)).sqrt().to(rows.dtype))
 
     def forward(self, inputs: Tensor) -> Tensor:
         standard = self.body((inputs - self.input_mean) / self.input_scale)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from core_engine.data.pairs import Pairs
 from core_engine.evaluation.metrics import evaluate
+from core_engine.memory.tables import blocks
 
 Map = Callable[[Tensor], Tensor]
 
 _RIDGE_STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
-_ROWS_AT_ONCE = 8192
 
 
 @frozen(eq=False)
@@ -93,6 +93,6 @@ def why_left_out(name: str, train: Pairs) -> str | None:
 def _cross_products(left: Tensor, left_mean: Tensor, right: Tensor, right_mean: Tensor) -> Tensor:
     """``Σ (left_i - mean)ᵀ (right_i - mean)`` in float64, in blocks, so that no float64 copy of the data exists."""
     total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
-    for some_left, some_right in zip(left.split(_ROWS_AT_ONCE), right.split(_ROWS_AT_ONCE), strict=True):
-        total += (some_left - left_mean).double().T @ (some_right - right_mean).double()
+    for rows in blocks(left):
+        total += (left[rows] - left_mean).double().T @ (right[rows] - right_mean).double()
     return total

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core_engine.contracts.embeddings import StoredDtype
 from core_engine.errors import DataError, TeacherError
+from core_engine.memory.tables import blocks, new_table
 from core_engine.store import compaction, segment
 from core_engine.store.claims import Writer
 from core_engine.store.segment import Header, NotASegmentError
@@ -104,8 +105,14 @@ class EmbeddingStore:
         return out
 
     def get(self, texts: Sequence[str]) -> Tensor:
-        """float32 ``[len(texts), dim]``, in the order of ``texts``; a copy. KeyError for a text without a row."""
-        return self.gather(self.locate(texts)).float()
+        """float32 ``[len(texts), dim]``, in the order of ``texts``: a copy, in a file where it is large (see
+        :func:`core_engine.memory.tables.new_table`). KeyError for a text without a row.
+        """
+        numbers = self.locate(texts)
+        table = new_table(len(numbers), self.header.dim)
+        for rows in blocks(table):
+            table[rows] = self.gather(numbers[rows])
+        return table
 
     def add(self, texts: Sequence[str], rows: Tensor) -> None:
         """Store ``rows`` (float32 ``[len(texts), dim]``) as one segment; on return they are on disk.

@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 from core_engine.core.cell_kernel import CellKernel
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.errors import TrainingError
+from core_engine.memory.free import free_memory
 from core_engine.recipe.training import SGD, Train
-from core_engine.training.free_memory import free_memory
 
 #: Floats of the lattices that are traced at once; more rows are told from these.
 _TRACED_VALUES = 2**22

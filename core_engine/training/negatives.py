@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core_engine.contracts.objects import Negatives, Search
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
+from core_engine.memory.tables import new_table
 from core_engine.randomness import generator
 from core_engine.training.inference import apply_core
 from core_engine.training.ranks import Ranks
@@ -48,7 +49,7 @@ def choose_negatives(
     """
     inputs, targets = pairs.inputs[:main], pairs.targets[:main]
     _, own = torch.unique(pairs.target_ids[:main], return_inverse=True)
-    corpus = targets.new_empty(int(own.max()) + 1, targets.shape[1])
+    corpus = new_table(int(own.max()) + 1, targets.shape[1], targets)
     corpus[own] = targets  # rows of one number are equal
     if len(corpus) < 2:
         raise TrainingError("negatives: all training rows have the same target; there are no wrong ones")

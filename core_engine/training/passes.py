@@ -18,6 +18,7 @@ from core_engine.recipe.training import Train
 from core_engine.training.clock import Clock
 from core_engine.training.criterion import Criterion
 from core_engine.training.negatives import NegativeTable
+from core_engine.training.prefetch import Prefetch
 from core_engine.training.ranks import Ranks
 from core_engine.training.rows import TrainingRows
 
@@ -48,10 +49,13 @@ class Passes:
     epoch: int = field(default=0, init=False)
     _first_step: int = field(default=0, init=False)
     _parts: list[Part] = field(factory=list, init=False)
+    _prefetch: Prefetch = field(init=False)
     _forward: Callable[[Tensor, Tensor], Tensor] = field(init=False)
     _autocast: Callable[[], AbstractContextManager[Any]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        pairs = self.rows.pairs
+        self._prefetch = Prefetch([pairs.inputs, pairs.targets, *pairs.further.values()])
         device, precision = self.rows.pairs.inputs.device.type, self.options.precision
         if precision == "float32":
             self._autocast = nullcontext
@@ -95,6 +99,8 @@ class Passes:
         the backward pass the core computes each part again.
         """
         parts = self._parts_of(step)
+        for indices, *_ in self._parts_of(step + 1):
+            self._prefetch.read(indices)
         source = None
         if self.rows.noise is not None:
             batch = step - self._first_step

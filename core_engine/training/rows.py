@@ -13,6 +13,7 @@ from core_engine.contracts.schedule import Ramp
 from core_engine.data.noise import noise_std
 from core_engine.data.pairs import Pairs
 from core_engine.errors import DataError, TrainingError
+from core_engine.memory.tables import joined, numbers_of_rows
 from core_engine.randomness import generator
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
@@ -152,8 +153,7 @@ def _joined(train: Pairs, extra: Pairs) -> Pairs:
     """One numbering of targets over both, since equal targets must stay equal; groups of the extra rows are their
     own.
     """
-    targets = torch.cat([train.targets, extra.targets])
-    _, target_ids = torch.unique(targets, dim=0, return_inverse=True)
+    targets = joined([train.targets, extra.targets])
     groups = None
     if train.group_ids is not None and extra.group_ids is not None:
         groups = torch.cat([train.group_ids, extra.group_ids + train.group_ids.max() + 1])
@@ -163,10 +163,10 @@ def _joined(train: Pairs, extra: Pairs) -> Pairs:
         easy = torch.zeros(len(extra), dtype=train.difficulty.dtype, device=train.difficulty.device)
         difficulty = torch.cat([train.difficulty, easy])
     return Pairs(
-        torch.cat([train.inputs, extra.inputs]),
+        joined([train.inputs, extra.inputs]),
         targets,
-        target_ids,
+        numbers_of_rows(targets),
         groups,
         difficulty,
-        {name: torch.cat([rows, extra.further[name]]) for name, rows in train.further.items()},
+        {name: joined([rows, extra.further[name]]) for name, rows in train.further.items()},
     )

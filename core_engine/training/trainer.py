@@ -300,11 +300,7 @@ class Trainer:
         core, pairs = self._evaluated_core(), self.validation
         output = apply_core(core, pairs.inputs, self.ranks)
         values = score_output(output, self.criterion, pairs, self.options.batch_size, self.seed)
-        everything = pairs.batch(
-            torch.arange(len(pairs), device=output.device),
-            epoch=self.epoch,
-            progress=self.step / self._rates.total_steps,
-        )
+        everything = pairs.whole(epoch=self.epoch, progress=self.step / self._rates.total_steps)
         self.criterion.validated(output, pairs.targets, everything)
         self._clock.lap("evaluation")
         self._record("evaluation", values)

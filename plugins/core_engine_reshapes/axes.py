@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_ROWS = 65536
+#: Rows at a time, where there are many.
+ROWS = 8192
 
 
 def random_axes(rows: int, dim: int, source: torch.Generator) -> Tensor:
@@ -26,7 +27,7 @@ def principal_axes(data: Tensor, rows: int) -> Tensor:
     """
     dim = data.shape[1]
     squares = torch.zeros(dim, dim, dtype=torch.float64)
-    for block in data.split(_ROWS):
+    for block in data.split(ROWS):
         block = block.detach().cpu().double()
         squares += block.T @ block
     axes = torch.linalg.eigh(squares).eigenvectors.T.flip(0)

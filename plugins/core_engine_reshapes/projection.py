@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine import ReshapeContext, grow_cells
-from core_engine_reshapes.axes import principal_axes, random_axes
+from core_engine_reshapes.axes import ROWS, principal_axes, random_axes
 
 log = structlog.get_logger("core_engine.reshapes")
 
@@ -82,8 +82,11 @@ class ProjectionReshape(nn.Module):
             values = len(self.weight_in)
             self.weight_in.copy_(principal_axes(inputs, values))
             self.weight_out.copy_(self.weight_in.T if self.same_dim else principal_axes(targets, values).T)
-        kept = (inputs.to(self.weight_in.dtype) @ self.weight_in.T).square().sum() / inputs.square().sum()
-        log.info("projection fitted", init=self.init, share_of_input_kept=round(kept.item(), 4))
+        kept = whole = torch.zeros((), dtype=torch.float64, device=inputs.device)
+        for block in inputs.split(ROWS):
+            kept = kept + (block.to(self.weight_in.dtype) @ self.weight_in.T).square().sum()
+            whole = whole + block.square().sum()
+        log.info("projection fitted", init=self.init, share_of_input_kept=round((kept / whole).item(), 4))
 
     def grown(self, weights: Mapping[str, Tensor], size: tuple[int, int, int]) -> dict[str, Tensor]:
         """The maps of a smaller lattice, for this one: zero where they lead into new cells or out of them."""

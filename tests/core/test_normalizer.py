@@ -64,7 +64,7 @@ def test_half_precision_and_float64_rows_come_out_in_the_modules_dtype() -> None
 
 def test_many_rows_are_fitted_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, inputs, targets = fitted()
-    monkeypatch.setattr("core_engine.core.normalizer._ROWS", 7)
+    monkeypatch.setattr("core_engine.memory.tables.BLOCK", 7)
     blocks = Normalizer(5, 7).double()
     blocks.fit(inputs, targets)
     for name, value in whole.state_dict().items():

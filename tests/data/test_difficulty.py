@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from core_engine.recipe.difficulty import Given, Length, Rarity, Similarity
 VECTORS = {"east": [1.0, 0.0], "north": [0.0, 1.0], "north east": [1.0, 1.0], "west": [-2.0, 0.0], "flat": [1.0]}
 
 
-def vectors(value: object) -> Tensor:
-    return torch.tensor(VECTORS[str(value)])
+def vectors(values: Sequence[object]) -> Tensor:
+    return torch.tensor([VECTORS[str(value)] for value in values])
 
 
 def rows(*pairs: tuple[str, str], **metadata: list[object]) -> list[Example]:

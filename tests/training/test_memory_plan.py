@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from core_engine import CellLoop, EmbeddingProcessor, Engine, KernelContext, ReshapeContext, Train, use_backend
 from core_engine.errors import EngineError, TrainingError
+from core_engine.memory.free import free_memory
 from core_engine.recipe.training import SGD
-from core_engine.training.free_memory import free_memory
 from core_engine.training.memory_plan import plan_memory, require_room
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core_engine.teaching.cache import cache_dir
+from core_engine.cache import cache_dir
 
 
 @pytest.fixture(autouse=True)
