@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from core_engine.assembly.files import embedding_writer, file_source
 from core_engine.assembly.trained import load_core
 from core_engine.data.read import read_examples
+from core_engine.data.vectors import Vectors
 from core_engine.host.host import PluginHost
 
 
@@ -21,5 +20,5 @@ def apply_run(run_dir: Path, source: Path, output: Path, host: PluginHost) -> in
     if texts:
         write(trained.encode(texts).cpu())
     else:
-        write(trained(torch.stack([torch.as_tensor(row.input) for row in rows])))
+        write(trained(Vectors([], None)([row.input for row in rows])))
     return len(rows)

@@ -88,21 +88,30 @@ class EmbeddingProcessor(nn.Module):
         ``seed`` and ``sample_ids`` (int64 ``[B]``, default 0 to B - 1) key what is random in the kernel. DataError
         where the embeddings have another shape; EngineError where the kernel's result has.
         """
+        result = self.state_after(embedding, self.steps, seed, sample_ids)
+        return self.normalizer.denormalise_output(self.reshape.from_lattice(result[..., : self.reshape.channels]))
+
+    def state_after(self, embedding: Tensor, steps: int, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
+        """``[B, D_in] -> [B, X, Y, Z, C]``: the lattice after ``steps`` steps, 0 being what the reshape puts in.
+
+        Arguments and errors as in :meth:`forward`.
+        """
         if embedding.dim() != 2 or embedding.shape[1] != self.input_dim:
             raise DataError(f"embeddings are {list(embedding.shape)}; this core takes [B, {self.input_dim}]")
         if sample_ids is None:
             sample_ids = torch.arange(len(embedding), device=embedding.device)
         z = self.normalizer.normalise_input(embedding)
         drive = self.reshape.to_lattice(z).to(z.dtype)
-        values = self.reshape.channels
-        state = F.pad(drive, (0, self.channels - values))
-        result: Tensor = self.kernel(state, drive, self.steps, seed, sample_ids)
+        state = F.pad(drive, (0, self.channels - self.reshape.channels))
+        if not steps:
+            return state
+        result: Tensor = self.kernel(state, drive, steps, seed, sample_ids)
         if result.shape != state.shape:
             raise EngineError(
                 f"kernel {type(self.kernel).__name__} returned {list(result.shape)} for a state {list(state.shape)} "
                 f"[B, X, Y, Z, C]; it must return a state of the same shape"
             )
-        return self.normalizer.denormalise_output(self.reshape.from_lattice(result[..., :values]))
+        return result
 
     def reach(self) -> Reach:
         """What the steps connect if cells hear of ``kernel.neighbours`` cells around them (6 where the kernel does not

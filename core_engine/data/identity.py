@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable
 
 import numpy as np
@@ -11,4 +12,7 @@ def identity(value: object) -> Hashable:
     """Equal for the same text or embedding; None for None."""
     if isinstance(value, str):
         return value.strip()
-    return value.tobytes() if isinstance(value, np.ndarray) else None
+    if isinstance(value, np.ndarray):
+        # A digest, since these are kept for all rows at once.
+        return hashlib.blake2b(value.tobytes(), digest_size=16).digest()
+    return None

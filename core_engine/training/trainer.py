@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from core_engine.contracts.objects import Negatives, Record
+from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.errors import CheckpointError, TrainingError
 from core_engine.recipe.training import Train
+from core_engine.training.activations import state_sizes
 from core_engine.training.average import average_of
 from core_engine.training.checkpoint import (
     Checkpoint,
@@ -280,6 +282,8 @@ class Trainer:
         values["lr"] = self._updates.optimizer.param_groups[0]["lr"]
         values.update(self._updates.figures(steps))
         values.update(self._passes.figures)
+        if self.options.profile and isinstance(self.core, EmbeddingProcessor):
+            values.update(state_sizes(self.core, self.validation.inputs))
         self._record("train", values)
         if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
             return None

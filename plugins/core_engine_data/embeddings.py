@@ -19,9 +19,9 @@ class Embeddings:
     - ``.npy``: ``inputs`` and, for pairs, ``targets`` are files of one array each.
     - ``.safetensors``: ``inputs`` is a file with a tensor named ``inputs`` and, for pairs, one named ``targets``.
 
-    Arrays are ``[rows, dimensions]`` of float16, bfloat16 (``.safetensors`` only), float32 or float64, and are given
-    out as float32. They are mapped, not loaded. ``groups``: a ``.txt`` file with the name of each row's group on a
-    line of its own.
+    Arrays are ``[rows, dimensions]`` of float16, bfloat16 (``.safetensors`` only), float32 or float64. Those in
+    ``.npy`` files are mapped, not loaded, and so may be larger than memory. ``groups``: a ``.txt`` file with the name
+    of each row's group on a line of its own.
     """
 
     yields_embeddings: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class EmbeddingFiles:
     config: Embeddings
 
     def read(self) -> Iterator[Example]:
-        """Examples of one or two float32 arrays ``[D]``. DataError for files that hold something else."""
+        """Examples of one or two arrays ``[D]``. DataError for files that hold something else."""
         from core_engine_data.embedding_rows import embedding_examples
 
         yield from embedding_examples(self.config)

@@ -20,7 +20,7 @@ _SAFETENSORS_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "
 
 @frozen
 class Matrix:
-    """``block(start, stop)``: those rows as a float32 array of its own. ``name``: how messages call the matrix."""
+    """``block(start, stop)``: those rows, of an ``.npy`` file as they are mapped. ``name``: what messages call it."""
 
     name: str
     shape: tuple[int, ...]
@@ -43,13 +43,15 @@ class Matrix:
         return self.shape[0]
 
     def finite(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """A block; DataError naming the first row with a value that is not finite."""
+        """A block; DataError naming the first row with a value that is not finite in float32."""
         block = self.block(start, stop)
-        bad = ~np.isfinite(block)
+        with np.errstate(over="ignore"):
+            values = block.astype(np.float32, copy=False)
+        bad = ~np.isfinite(values)
         if bad.any():
             row, column = (int(index) for index in np.argwhere(bad)[0])
             raise DataError(
-                f"{self.name}: row {start + row} (counted from 0) holds {block[row, column]} in column {column}; "
+                f"{self.name}: row {start + row} (counted from 0) holds {values[row, column]} in column {column}; "
                 "compute it again, or remove the row"
             )
         return block
@@ -62,7 +64,7 @@ def npy_matrix(path: Path) -> Matrix:
         raise DataError(
             f"{path}: not an .npy file that can be read ({error}); save it again with numpy.save"
         ) from error
-    return Matrix(str(path), array.shape, array.dtype.name, lambda start, stop: np.array(array[start:stop], np.float32))
+    return Matrix(str(path), array.shape, array.dtype.name, lambda start, stop: array[start:stop])
 
 
 @contextmanager

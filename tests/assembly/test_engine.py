@@ -16,6 +16,7 @@ from core_engine import (
     EmbeddingProcessor,
     Engine,
     Pairs,
+    Record,
     ReshapeContext,
     Splits,
     Train,
@@ -286,3 +287,23 @@ def test_a_losss_first_parameters_are_those_of_every_run(tmp_path: Path) -> None
     assert first is not None
     assert second is not None
     assert second.test == first.test
+
+
+def test_a_profiled_run_logs_the_size_of_the_states(tmp_path: Path) -> None:
+    def keys(profile: bool) -> set[str]:
+        records: list[Record] = []
+
+        class Keep:
+            def log(self, record: Record) -> None:
+                records.append(record)
+
+            def progress(self, step: int) -> None: ...
+
+            def close(self) -> None: ...
+
+        engine(tmp_path, train=Train(epochs=2, profile=profile), loggers=[lambda context: Keep()]).run()
+        trained = [record for record in records if record.kind == "train"]
+        assert len(trained) == 2
+        return set.intersection(*(set(record.values) for record in trained))
+
+    assert keys(True) - keys(False) == {f"state_rms/{step}" for step in range(5)}

@@ -88,8 +88,7 @@ class Lookup:
     def _row(self, number: int) -> np.ndarray[Any, Any]:
         """float32 ``[dim]``, finite and not all zeros."""
         try:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is found to be infinite
-                row: np.ndarray[Any, Any] = self._matrix.finite(number, number + 1)[0]
+            row: np.ndarray[Any, Any] = self._matrix.finite(number, number + 1)[0].astype(np.float32)
         except DataError as error:
             raise TeacherError(str(error)) from error
         if not row.any():
