@@ -9,6 +9,7 @@ import torch
 
 from core_engine.data.noise import noise_std, rms_norm, with_noise
 from core_engine.data.prepare import Splits
+from core_engine.memory.tables import blocks
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 
 
@@ -37,7 +38,8 @@ def checkpoint_facts(data: Splits) -> dict[str, Any]:
             optional = (pairs.group_ids, pairs.difficulty, *pairs.further.values())
             for tensor in (pairs.inputs, pairs.targets, pairs.target_ids, *optional):
                 if tensor is not None:
-                    digest.update(tensor.cpu().contiguous().view(-1).numpy().data)
+                    for rows in blocks(tensor):
+                        digest.update(tensor[rows].cpu().contiguous().view(-1).numpy().data)
     return {
         "input_dim": data.train.inputs.shape[1],
         "output_dim": data.train.targets.shape[1],

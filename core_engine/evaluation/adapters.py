@@ -18,7 +18,7 @@ from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
 from core_engine.evaluation.metrics import evaluate
-from core_engine.memory.tables import sum_of_squares
+from core_engine.memory.tables import mean_row, sum_of_squares
 
 log = structlog.get_logger("core_engine.evaluation")
 
@@ -88,7 +88,7 @@ class Adapter(nn.Module):
         self.body = body
         self.offset = nn.Parameter(torch.zeros(train.targets.shape[1]))
         for side, rows in (("input", train.inputs), ("target", train.targets)):
-            mean = rows.mean(0)
+            mean = mean_row(rows)
             self.register_buffer(f"{side}_mean", mean)
             self.register_buffer(f"{side}_scale", (sum_of_squares(rows, mean) / len(rows)).sqrt().to(rows.dtype))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core_engine.data.pairs import Pairs
 from core_engine.evaluation.metrics import evaluate
-from core_engine.memory.tables import blocks
+from core_engine.memory.tables import blocks, mean_row
 
 Map = Callable[[Tensor], Tensor]
 
@@ -38,7 +38,7 @@ def identity(train: Pairs, validation: Pairs) -> Map:
 
 def mean_shift(train: Pairs, validation: Pairs) -> Map:
     """``x -> x - mean(inputs) + mean(targets)``, the means over ``train``."""
-    return Affine(train.inputs.mean(0), train.targets.mean(0))
+    return Affine(mean_row(train.inputs), mean_row(train.targets))
 
 
 def ridge(train: Pairs, validation: Pairs) -> Map:
@@ -46,7 +46,7 @@ def ridge(train: Pairs, validation: Pairs) -> Map:
 
     λ is the one of 1e-5, 1e-4, 1e-3, 1e-2 with the best MRR@10 on ``validation``. Solved in float64.
     """
-    input_mean, target_mean = train.inputs.mean(0), train.targets.mean(0)
+    input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
     gram = _cross_products(train.inputs, input_mean, train.inputs, input_mean)
     cross = _cross_products(train.inputs, input_mean, train.targets, target_mean)
     unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
@@ -66,7 +66,7 @@ def procrustes(train: Pairs, validation: Pairs) -> Map:
 
     ``R = U Vᵀ`` where ``XᵀY = U S Vᵀ``. Computed in float64.
     """
-    input_mean, target_mean = train.inputs.mean(0), train.targets.mean(0)
+    input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
     u, _, v_transposed = torch.linalg.svd(_cross_products(train.inputs, input_mean, train.targets, target_mean))
     return Affine(input_mean, target_mean, (u @ v_transposed).to(train.inputs.dtype))
 

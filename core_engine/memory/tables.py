@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from typing import IO
 
-import numpy as np
 import structlog
 import torch
 from torch import Tensor
@@ -24,9 +24,11 @@ log = structlog.get_logger("core_engine.memory")
 LARGEST_SHARE = 0.25
 #: Rows at a time, wherever a whole table is gone through.
 BLOCK = 8192
+#: Bytes that the system is asked to read at once; of more, Linux reads the first ones alone.
+_PIECE = 2**20
 
-#: Where the storages begin that lie in files.
-_in_files: set[int] = set()
+#: The files, by where their storages begin.
+_files: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
 
 
 def new_table(rows: int, dim: int, like: Tensor | None = None) -> Tensor:
@@ -48,12 +50,15 @@ def new_table(rows: int, dim: int, like: Tensor | None = None) -> Tensor:
 
 def lies_in_file(table: Tensor) -> bool:
     """Whether it is a table, or a part of one, that :func:`new_table` has put there."""
-    return table.device.type == "cpu" and table.untyped_storage().data_ptr() in _in_files
+    return table.device.type == "cpu" and table.untyped_storage().data_ptr() in _files
 
 
 def blocks(table: Tensor) -> Iterator[slice]:
     """The whole of it, some rows at a time."""
-    return (slice(start, min(len(table), start + BLOCK)) for start in range(0, len(table), BLOCK))
+    for start in range(0, len(table), BLOCK):
+        block = slice(start, min(len(table), start + BLOCK))
+        _read_ahead(table[block])
+        yield block
 
 
 def take(table: Tensor, numbers: Tensor) -> Tensor:
@@ -85,6 +90,14 @@ def mapped(function: Callable[[Tensor], Tensor], table: Tensor, like: Tensor) ->
     return out
 
 
+def mean_row(table: Tensor) -> Tensor:
+    """``[D]``, of ``[n, D]``; summed in float64."""
+    total = torch.zeros(table.shape[1], dtype=torch.float64, device=table.device)
+    for rows in blocks(table):
+        total += table[rows].sum(0, dtype=torch.float64)
+    return (total / len(table)).to(table.dtype)
+
+
 def sum_of_squares(table: Tensor, mean: Tensor | None = None) -> Tensor:
     """Of all values, less ``mean`` ``[D]`` where it is given; float64 ``[]``."""
     total = torch.zeros((), dtype=torch.float64, device=table.device)
@@ -101,17 +114,28 @@ def _in_file(size: int) -> Tensor:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file, size)
-            array = np.memmap(file, np.uint8, "r+", shape=(size,))
+            memory = mmap.mmap(file.fileno(), size)
     except OSError as error:
         raise OutputError(
             f"{folder}: no room for embeddings of {size / 1e9:.2f} GB, which are too large for the free memory "
             f"({error.strerror or error}): free disk space, or set CORE_ENGINE_CACHE to a folder on another disk"
         ) from error
-    tensor = torch.from_numpy(array)
-    start = tensor.untyped_storage().data_ptr()
-    _in_files.add(start)
-    weakref.finalize(array, _in_files.discard, start)
+    if hasattr(mmap, "MADV_RANDOM"):
+        # Rows are taken in random order: what lies around one is of no use.
+        memory.madvise(mmap.MADV_RANDOM)
+    tensor = torch.frombuffer(memory, dtype=torch.uint8)
+    _files[tensor.untyped_storage().data_ptr()] = memory
     return tensor
+
+
+def _read_ahead(block: Tensor) -> None:
+    """Has the system read these rows, which follow one another, all at once."""
+    if lies_in_file(block) and hasattr(mmap, "MADV_WILLNEED"):
+        storage = block.untyped_storage()
+        start = block.data_ptr() - storage.data_ptr()
+        end = start + block.nbytes
+        for piece in range(start - start % mmap.PAGESIZE, end, _PIECE):
+            _files[storage.data_ptr()].madvise(mmap.MADV_WILLNEED, piece, min(_PIECE, end - piece))
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

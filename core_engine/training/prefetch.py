@@ -11,25 +11,28 @@ from core_engine.memory.tables import lies_in_file
 
 #: float32 values of a page of memory, the least that is read.
 _PAGE = 1024
+#: Each waits for the disk most of the time, which serves several at once.
+_THREADS = 8
 
 
 class Prefetch:
-    """While one step is computed, a thread touches the rows of the next, so that the system has them in memory by
-    then. What is computed is the same with and without. Does nothing for tables that are in memory.
+    """While one step is computed, threads touch the rows of the next, so that the system has them in memory by then.
+
+    What is computed is the same with and without. Does nothing for tables that are in memory.
     """
 
     def __init__(self, tables: Iterable[Tensor]) -> None:
         self._tables = [table for table in tables if lies_in_file(table)]
-        self._thread = ThreadPoolExecutor(1) if self._tables else None
-        self._reading: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(_THREADS) if self._tables else None
+        self._reading: list[Future[None]] = []
 
     def read(self, rows: Tensor) -> None:
         """int64 ``[B]``; waits where the rows before are still being read."""
-        if self._thread is None:
+        if self._threads is None:
             return
-        if self._reading is not None:
-            self._reading.result()
-        self._reading = self._thread.submit(self._touch, rows)
+        for part in self._reading:
+            part.result()
+        self._reading = [self._threads.submit(self._touch, part) for part in rows.chunk(_THREADS)]
 
     def _touch(self, rows: Tensor) -> None:
         for table in self._tables:

@@ -61,6 +61,8 @@ class Teacher:
         time.sleep(0.05)
         with self.path.open("a") as told:
             told.write("".join(f"{text!r}\\n" for text in texts))
+        while (self.path.parent / "hold").exists():
+            time.sleep(0.05)
         seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") for text in texts]
         return torch.stack([torch.randn(16, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
@@ -214,12 +216,14 @@ def test_ready_embeddings_leave_nothing_to_encode(setting: Path, here: Here) -> 
 
 
 def test_an_interrupted_encoding_goes_on_where_it_stopped(setting: Path, here: Here) -> None:
+    (setting / "hold").touch()
     command = [sys.executable, "-m", "core_engine", "encode", "recipe.yaml"]
     process = subprocess.Popen(command, cwd=setting, env=environment(setting), stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (setting / "told").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
+    (setting / "hold").unlink()
     assert process.returncode == 130
     assert "Traceback" not in errors
     before = len(told(setting))

@@ -16,6 +16,7 @@ from core_engine.memory.tables import (
     joined,
     lies_in_file,
     mapped,
+    mean_row,
     new_table,
     numbers_of_rows,
     sum_of_squares,
@@ -53,7 +54,7 @@ def test_the_file_is_gone_with_the_table(little_memory: Path) -> None:
     del table
     gc.collect()
     assert str(little_memory) not in Path("/proc/self/maps").read_text()
-    assert start not in tables._in_files
+    assert start not in tables._files
 
 
 def test_the_dtype_is_that_of_another_table(little_memory: Path) -> None:
@@ -76,6 +77,7 @@ def test_what_goes_through_a_table_in_a_file_gives_what_it_gives_in_memory() -> 
     assert torch.equal(both, torch.cat([drawn(rows), drawn(rows)[order]]))
     assert torch.equal(mapped(torch.exp, table, table[0]), drawn(rows).exp())
     exact = drawn(rows).double()
+    torch.testing.assert_close(mean_row(table), exact.mean(0).float())
     assert sum_of_squares(table).item() == pytest.approx(exact.square().sum().item(), rel=1e-12)
     mean = exact.mean(0)
     assert sum_of_squares(table, mean).item() == pytest.approx((exact - mean).square().sum().item(), rel=1e-12)
