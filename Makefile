@@ -23,7 +23,7 @@ quickstart: $(VENV)/.usable
 	$(BIN)/core-engine run configs/quickstart.yaml
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -42,6 +42,7 @@ def run(mode: str, output: Path) -> Result:
 
 
 @pytest.mark.parametrize("mode", RECIPES)
+@pytest.mark.slow
 def test_a_run_on_embeddings_in_files_is_the_run_in_memory(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def proof_of(tmp_path: Path) -> Prove:
 
 
 @pytest.mark.parametrize("mode", RECIPES)
+@pytest.mark.slow
 def test_the_bundled_parts_keep_all_they_need(mode: str, proof_of: Prove) -> None:
     proof = proof_of(RECIPES[mode], steps=48, points=20)
     assert proof.difference is None

@@ -70,6 +70,7 @@ def test_quiet_says_nothing_on_stderr(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_stops_at_a_step_and_the_run_goes_on_bit_for_bit(
     cli: Cli, number: signal.Signals, tmp_path: Path
 ) -> None:

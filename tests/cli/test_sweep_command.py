@@ -108,6 +108,7 @@ def test_a_range_makes_as_many_trials_as_asked_for(cli: Cli, tmp_path: Path) -> 
     assert json.loads((only_sweep(tmp_path) / "sweep.json").read_text()) == report
 
 
+@pytest.mark.slow
 def test_a_signal_stops_at_a_step_and_the_sweep_goes_on(cli: Cli, tmp_path: Path) -> None:
     words = ("device=cpu", "train.epochs=40", "train.evaluate_every=10", "seed=1,2")
     command = [PROGRAM, "sweep", QUICKSTART, *words, "--json"]

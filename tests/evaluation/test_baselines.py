@@ -7,6 +7,7 @@ from torch import Tensor
 from core_engine.data.pairs import Pairs
 from core_engine.evaluation import baselines
 from core_engine.evaluation.baselines import BASELINES, why_left_out
+from core_engine.memory import tables
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -47,7 +48,7 @@ def test_ridge_recovers_a_linear_map(input_dim: int, target_dim: int) -> None:
 
 def test_ridge_solves_the_normal_equations(monkeypatch: pytest.MonkeyPatch) -> None:
     """One row more than a block, so that the blocks' sum is what is tested."""
-    monkeypatch.setattr(baselines, "_ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(tables, "BLOCK", 32)
     monkeypatch.setattr(baselines, "_RIDGE_STRENGTHS", (1e-2,))
     train = Pairs(normal(0, 65, 5) + 1, normal(1, 65, 3) - 1)
     fitted = BASELINES["ridge"](train, train)

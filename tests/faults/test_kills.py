@@ -13,6 +13,7 @@ from core_engine.training.checkpoint import newest_checkpoint
 KILLS = 100
 
 
+@pytest.mark.slow
 def test_a_run_killed_a_hundred_times_ends_as_one_that_was_not(tmp_path: Path) -> None:
     script = Path(__file__).with_name("kill_often.py")
     done = subprocess.run(

@@ -61,6 +61,7 @@ def test_two_runs_in_one_folder_are_refused_and_notice_of_an_end_is_taken(
     assert third.returncode == 75, "nobody is at it any more"
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_time_and_goes_on_with_more(tmp_path: Path) -> None:
     words = ("train.epochs=30", "train.evaluate_every=30")
     with start(tmp_path, *words, "train.max_time=0.1s") as process:

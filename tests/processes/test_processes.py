@@ -107,6 +107,7 @@ def same_core(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert one["test"]["mrr@10"] == pytest.approx(other["test"]["mrr@10"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_four_processes_are_gone_on_with_by_two(
     recipe: Path, tmp_path: Path, straight: Callable[[Path], dict[str, Any]]
 ) -> None:
@@ -133,6 +134,7 @@ def test_four_processes_are_gone_on_with_by_two(
     same_core(straight(recipe), resumed)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_started_again_and_the_run_ends_the_same(
     recipe: Path, tmp_path: Path, straight: Callable[[Path], dict[str, Any]]
 ) -> None:

@@ -158,6 +158,7 @@ def test_a_run_that_has_no_room_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_lattice_of_37_cells_a_side_trains_within_four_gigabytes(tmp_path: Path) -> None:
     """In a process of its own, whose peak is its own."""
     (tmp_path / "recipe.yaml").write_text(
