@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from core_engine.assembly.prove import first_difference, state_of
 from core_engine.training.checkpoint import newest_checkpoint
 
