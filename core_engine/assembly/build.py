@@ -18,9 +18,11 @@ from core_engine.contracts.contexts import (
     TeacherContext,
 )
 from core_engine.contracts.objects import Teacher
+from core_engine.core.low_rank import LowRank
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.prepare import Sources
 from core_engine.errors import DataError, EngineError, PluginError, RecipeError
+from core_engine.randomness import derive_seed
 from core_engine.recipe.check import dimension_problem
 from core_engine.recipe.schema import Recipe
 from core_engine.recipe.slots import ComponentRef
@@ -135,7 +137,13 @@ def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProc
         channels=lattice.channels,
         steps=lattice.steps,
         centre=recipe.centre,
+        shortcut=_shortcut(recipe, input_dim, output_dim),
     )
+
+
+def _shortcut(recipe: Recipe, input_dim: int, output_dim: int) -> LowRank | None:
+    rank = recipe.lattice.shortcut
+    return LowRank(input_dim, output_dim, rank, derive_seed(recipe.seed, "shortcut")) if rank else None
 
 
 def build_criterion(recipe: Recipe, dim: int, further: Mapping[str, int] | None = None) -> Criterion:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.contracts.objects import Kernel, Reshape
+from core_engine.core.low_rank import LowRank
 from core_engine.core.normalizer import Normalizer
 from core_engine.core.reach import Reach, reach
 from core_engine.errors import DataError, EngineError
@@ -22,18 +23,21 @@ class EmbeddingProcessor(nn.Module):
         drive  = reshape.to_lattice(z)                      [B, X, Y, Z, E]
         state  = drive in the first E channels, 0 in the others       [B, X, Y, Z, C]
         state  = kernel(state, drive, steps, seed, sample_ids)
-        y      = reshape.from_lattice(state[..., :E]) * target_scale + target_mean
+        out    = reshape.from_lattice(state[..., :E]) + shortcut(z)
+        y      = out * target_scale + target_mean
 
-    With a kernel that leaves the state as it is and a reshape that is exact, this is the mean shift.
+    With a kernel that leaves the state as it is and a reshape that is exact, this is the mean shift. ``shortcut`` is
+    there if asked for: a linear map of low rank beside the lattice, which starts at zero.
 
-    Parts: ``normalizer``, ``reshape``, ``kernel``. ``size`` is X, Y, Z; ``channels`` is C; ``steps`` is T. Parameters,
-    state and result have one dtype (``.double()`` makes it float64); under autocast the state stays in it while the
-    products are computed in lower precision.
+    Parts: ``normalizer``, ``reshape``, ``kernel``, ``shortcut``. ``size`` is X, Y, Z; ``channels`` is C; ``steps`` is
+    T. Parameters, state and result have one dtype (``.double()`` makes it float64); under autocast the state stays in
+    it while the products are computed in lower precision.
     """
 
     reshape: Reshape
     kernel: nn.Module
     normalizer: Normalizer
+    shortcut: LowRank | None
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class EmbeddingProcessor(nn.Module):
         channels: int,
         steps: int,
         centre: bool = True,
+        shortcut: LowRank | None = None,
     ) -> None:
         """EngineError where a part is no module, the reshape has more channels than the lattice, or ``steps`` is 0."""
         super().__init__()
@@ -61,6 +66,7 @@ class EmbeddingProcessor(nn.Module):
             raise EngineError(f"a lattice needs at least one step, not {steps}")
         self.reshape = reshape
         self.kernel = cast(nn.Module, kernel)
+        self.shortcut = shortcut
         self.normalizer = Normalizer(input_dim, output_dim)
         self.input_dim = input_dim
         self.output_dim = output_dim
@@ -89,7 +95,10 @@ class EmbeddingProcessor(nn.Module):
         where the embeddings have another shape; EngineError where the kernel's result has.
         """
         result = self.state_after(embedding, self.steps, seed, sample_ids)
-        return self.normalizer.denormalise_output(self.reshape.from_lattice(result[..., : self.reshape.channels]))
+        output = self.reshape.from_lattice(result[..., : self.reshape.channels])
+        if self.shortcut is not None:
+            output = output + self.shortcut(self.normalizer.normalise_input(embedding))
+        return self.normalizer.denormalise_output(output)
 
     def state_after(self, embedding: Tensor, steps: int, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
         """``[B, D_in] -> [B, X, Y, Z, C]``: the lattice after ``steps`` steps, 0 being what the reshape puts in.

@@ -124,6 +124,8 @@ class Lattice:
     kernel: Annotated[ComponentRef, Slot(Kind.KERNEL)]
     channels: int = field(default=16, validator=ge(1))
     steps: int = field(default=4, validator=ge(1))
+    #: Rank of a learned linear map from the embedding to the output, beside the lattice; it starts at zero. 0 for none.
+    shortcut: int = field(default=0, validator=ge(0))
     #: What computes the cells: ``reference`` is the kernel's own plain PyTorch, ``auto`` the fastest that can.
     backend: Annotated[str, NameOf(Kind.BACKEND, (AUTO, REFERENCE))] = AUTO
     #: What training keeps for the backward pass: ``none`` bounds nothing, ``states`` keeps each step's state and

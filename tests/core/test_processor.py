@@ -9,6 +9,7 @@ from core_engine_reshapes import Linear, Projection
 from torch import Tensor, nn
 
 from core_engine import CellLoop, EmbeddingProcessor, KernelContext, ReshapeContext
+from core_engine.core.low_rank import LowRank
 from core_engine.errors import DataError, EngineError
 
 SIZE = (2, 2, 2)
@@ -34,6 +35,7 @@ def processor(
     input_dim: int = 13,
     output_dim: int = 13,
     channels: int = 4,
+    shortcut: LowRank | None = None,
     **options: Any,
 ) -> EmbeddingProcessor:
     built = reshape.build(ReshapeContext(input_dim, output_dim, SIZE, seed=0))
@@ -47,6 +49,7 @@ def processor(
         size=SIZE,
         channels=channels,
         steps=3,
+        shortcut=shortcut,
     )
 
 
@@ -244,3 +247,26 @@ def test_parts_that_do_not_fit_together() -> None:
         EmbeddingProcessor(
             reshape=built, kernel=Recorder(), input_dim=13, output_dim=13, size=SIZE, channels=4, steps=0
         )
+
+
+def test_a_shortcut_starts_at_zero_and_is_added_to_what_the_lattice_gives() -> None:
+    shortcut = LowRank(13, 13, rank=3, seed=1)
+    plain, beside = moved(processor()), moved(processor(shortcut=LowRank(13, 13, rank=3, seed=1)))
+    x, y = rows(50, 13), rows(50, 13, seed=1) * 2 + 1
+    for core in (plain, beside):
+        core.fit(x, y)
+    with torch.no_grad():
+        assert not shortcut(x).any()
+        assert beside.shortcut is not None
+        values = (x - x.mean(0)) / beside.normalizer.input_scale
+        through = values @ beside.shortcut.down.T @ beside.shortcut.up.T
+        beside.kernel.load_state_dict(plain.kernel.state_dict())
+        expected = plain(x) + through * beside.normalizer.target_scale
+        torch.testing.assert_close(beside(x), expected, rtol=1e-4, atol=1e-5)
+        assert through.abs().max() > 0.1
+
+
+def test_a_shortcut_is_drawn_by_its_seed() -> None:
+    assert torch.equal(LowRank(5, 4, 2, seed=3).down, LowRank(5, 4, 2, seed=3).down)
+    assert not torch.equal(LowRank(5, 4, 2, seed=3).down, LowRank(5, 4, 2, seed=4).down)
+    assert LowRank(500, 4, 200, seed=3).down.std().item() == pytest.approx(500**-0.5, rel=0.02)
