@@ -15,8 +15,9 @@ from core_engine.contracts.objects import Loss, Sampler
 from core_engine.data.noise import noise_std, with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits
-from core_engine.evaluation.adapters import ADAPTERS, train_adapter
+from core_engine.evaluation.adapters import train_adapter
 from core_engine.evaluation.baselines import BASELINES, why_left_out
+from core_engine.evaluation.bodies import BODIES
 from core_engine.evaluation.metrics import evaluate
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
 from core_engine.training.inference import apply_core
@@ -68,7 +69,7 @@ def score_baselines(
             continue
         log.info("fitting baseline", name=name)
         fitted: Callable[[Tensor], Tensor]
-        if name in ADAPTERS:
+        if name in BODIES:
             adapter = train_adapter(
                 name,
                 train,

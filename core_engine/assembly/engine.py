@@ -36,14 +36,14 @@ from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits, prepare
 from core_engine.errors import EngineError, TrainingError
-from core_engine.evaluation.adapters import ADAPTERS
+from core_engine.evaluation.bodies import BODIES
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.lock import recipe_to_yaml
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed
-from core_engine.recipe.schema import BASELINES, Recipe, Split
+from core_engine.recipe.schema import BASELINES, USUAL_BASELINES, Recipe, Split
 from core_engine.recipe.training import Train
 from core_engine.run.curves import draw_curves
 from core_engine.run.folder import (
@@ -98,7 +98,7 @@ class Engine:
     device: str = "auto"
     name: str = "run"
     output: Path = field(default=Path("runs"), converter=Path)
-    baselines: Sequence[str] = BASELINES
+    baselines: Sequence[str] = USUAL_BASELINES
     control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none"
     loggers: Sequence[BuildLogger] = ()
     host: PluginHost | None = field(default=None, repr=False)
@@ -358,7 +358,7 @@ class Engine:
 
     def _negatives_for_adapters(self, train: Pairs) -> NegativeTable | None:
         """Those that the core starts with, if an adapter is to be trained: an adapter's are not chosen again."""
-        if self.negatives is None or not ADAPTERS.keys() & set(self.baselines):
+        if self.negatives is None or not BODIES.keys() & set(self.baselines):
             return None
         return choose_negatives(self.negatives, train, len(train), self.core, seed=self.seed, epoch=0)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
 
 import attrs
 import structlog
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.contracts.metrics import METRICS, why_not_watch
 from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
+from core_engine.evaluation.baselines import cross_products
+from core_engine.evaluation.bodies import BODIES, Body, Gains
 from core_engine.evaluation.metrics import evaluate
 from core_engine.memory.tables import mean_row, sum_of_squares
 
@@ -26,49 +26,11 @@ _EPOCHS = 20
 _LEAST_STEPS = 300  # in 20 epochs of a few hundred rows, nothing would have moved
 _BATCH_SIZE = 256
 _WARM_UP = 0.1  # share of all steps
-_PEAK_RATE = 4e-4
 # A weight row moves the output's mean by the sum of its many entries, the offset by one number: at the weights' rate it
 # lags, and the map turns its axes to make up for it.
-_OFFSET_PEAK_RATE = 5 * _PEAK_RATE
+_OFFSET_PEAK_RATE = 2e-3
+_LOSS_PEAK_RATE = 4e-4
 _WEIGHT_DECAY = 0.01
-
-
-class Linear(nn.Module):
-    """``z -> W z``.
-
-    W starts at the identity, or where the dimensions differ at a random matrix with orthonormal rows or columns.
-    """
-
-    def __init__(self, input_dim: int, output_dim: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.eye(output_dim, input_dim))
-        if input_dim != output_dim:
-            nn.init.orthogonal_(self.weight, generator=generator)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return F.linear(inputs, self.weight)
-
-
-class TwoLayer(nn.Module):
-    """``z -> S z + W2 gelu(W1 z + b1)`` with 2 · D_in hidden units.
-
-    S is the identity, or where the dimensions differ a learned :class:`Linear` (the projection shortcut of He et al.,
-    2016, "Deep Residual Learning"). W2 starts at zero, W1 and b1 uniform within 1 / sqrt(D_in).
-    """
-
-    def __init__(self, input_dim: int, output_dim: int, generator: torch.Generator) -> None:
-        super().__init__()
-        hidden, bound = 2 * input_dim, 1 / math.sqrt(input_dim)
-        equal = input_dim == output_dim
-        self.shortcut = nn.Identity() if equal else Linear(input_dim, output_dim, generator)
-        self.weight1 = nn.Parameter(torch.empty(hidden, input_dim).uniform_(-bound, bound, generator=generator))
-        self.bias1 = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound, generator=generator))
-        self.weight2 = nn.Parameter(torch.zeros(output_dim, hidden))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        hidden = F.gelu(F.linear(inputs, self.weight1, self.bias1))
-        output: Tensor = self.shortcut(inputs) + F.linear(hidden, self.weight2)
-        return output
 
 
 class Adapter(nn.Module):
@@ -83,7 +45,7 @@ class Adapter(nn.Module):
     input_scale: Tensor
     target_scale: Tensor
 
-    def __init__(self, body: nn.Module, train: Pairs) -> None:
+    def __init__(self, body: Body, train: Pairs) -> None:
         super().__init__()
         self.body = body
         self.offset = nn.Parameter(torch.zeros(train.targets.shape[1]))
@@ -96,13 +58,6 @@ class Adapter(nn.Module):
         standard = self.body((inputs - self.input_mean) / self.input_scale)
         output: Tensor = self.target_mean + self.target_scale * (standard + self.offset)
         return output
-
-
-#: Name -> the body, made from (D_in, D_out, generator), in the order in which they are shown.
-ADAPTERS: Final[Mapping[str, Callable[[int, int, torch.Generator], nn.Module]]] = {
-    "linear": Linear,
-    "mlp": TwoLayer,
-}
 
 
 #: (epoch, share of training done before it, and after it, batch size) to row numbers, int64 ``[n]``.
@@ -139,8 +94,11 @@ def train_adapter(
         raise TrainingError(f"adapter {name!r}: {refusal}")
     device = train.inputs.device
     generator = torch.Generator().manual_seed(seed)
-    body = ADAPTERS[name](train.inputs.shape[1], train.targets.shape[1], generator)
+    body = BODIES[name](train.inputs.shape[1], train.targets.shape[1], generator)
     adapter = Adapter(body, train).to(device)
+    if isinstance(body, Gains):
+        mean = mean_row(train.inputs)
+        body.fit(cross_products(train.inputs, mean, train.inputs, mean))
     loss = copy.deepcopy(loss)
 
     batches = math.ceil(len(train) / _BATCH_SIZE)
@@ -187,11 +145,11 @@ def _optimizer(
     adapter: Adapter, loss: Loss, steps: int
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     groups = [
-        {"params": list(adapter.body.parameters()), "lr": _PEAK_RATE},
+        {"params": list(adapter.body.parameters()), "lr": adapter.body.peak_rate},
         {"params": [adapter.offset], "lr": _OFFSET_PEAK_RATE},
     ]
     if isinstance(loss, nn.Module):
-        groups.append({"params": list(loss.parameters()), "lr": _PEAK_RATE, "weight_decay": 0.0})
+        groups.append({"params": list(loss.parameters()), "lr": _LOSS_PEAK_RATE, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=_WARM_UP)

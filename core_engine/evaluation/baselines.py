@@ -47,8 +47,8 @@ def ridge(train: Pairs, validation: Pairs) -> Map:
     λ is the one of 1e-5, 1e-4, 1e-3, 1e-2 with the best MRR@10 on ``validation``. Solved in float64.
     """
     input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
-    gram = _cross_products(train.inputs, input_mean, train.inputs, input_mean)
-    cross = _cross_products(train.inputs, input_mean, train.targets, target_mean)
+    gram = cross_products(train.inputs, input_mean, train.inputs, input_mean)
+    cross = cross_products(train.inputs, input_mean, train.targets, target_mean)
     unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
 
     def solution(strength: float) -> Affine:
@@ -67,7 +67,7 @@ def procrustes(train: Pairs, validation: Pairs) -> Map:
     ``R = U Vᵀ`` where ``XᵀY = U S Vᵀ``. Computed in float64.
     """
     input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
-    u, _, v_transposed = torch.linalg.svd(_cross_products(train.inputs, input_mean, train.targets, target_mean))
+    u, _, v_transposed = torch.linalg.svd(cross_products(train.inputs, input_mean, train.targets, target_mean))
     return Affine(input_mean, target_mean, (u @ v_transposed).to(train.inputs.dtype))
 
 
@@ -79,7 +79,7 @@ BASELINES: Final[Mapping[str, Callable[[Pairs, Pairs], Map]]] = {
     "procrustes": procrustes,
 }
 
-_EQUAL_DIMENSIONS_ONLY = frozenset({"identity", "mean_shift", "procrustes"})
+_EQUAL_DIMENSIONS_ONLY = frozenset({"identity", "mean_shift", "procrustes", "gains", "low_rank_16", "low_rank_64"})
 
 
 def why_left_out(name: str, train: Pairs) -> str | None:
@@ -90,7 +90,7 @@ def why_left_out(name: str, train: Pairs) -> str | None:
     return None
 
 
-def _cross_products(left: Tensor, left_mean: Tensor, right: Tensor, right_mean: Tensor) -> Tensor:
+def cross_products(left: Tensor, left_mean: Tensor, right: Tensor, right_mean: Tensor) -> Tensor:
     """``Σ (left_i - mean)ᵀ (right_i - mean)`` in float64, in blocks, so that no float64 copy of the data exists."""
     total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
     for rows in blocks(left):

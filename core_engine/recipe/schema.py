@@ -175,15 +175,19 @@ class Store:
 
 # Evaluation.
 
-Baseline = Literal["identity", "mean_shift", "ridge", "procrustes", "linear", "mlp"]
+Baseline = Literal[
+    "identity", "mean_shift", "ridge", "procrustes", "gains", "low_rank_16", "low_rank_64", "linear", "mlp"
+]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+#: What a run is set beside where the recipe does not say.
+USUAL_BASELINES: tuple[Baseline, ...] = ("identity", "mean_shift", "ridge", "procrustes", "linear", "mlp")
 
 
 @frozen
 class Evaluation:
     """What the trained core is set beside."""
 
-    baselines: list[Baseline] = Factory(lambda: list(BASELINES))
+    baselines: list[Baseline] = Factory(lambda: list(USUAL_BASELINES))
 
 
 # The whole.
