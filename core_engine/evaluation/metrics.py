@@ -9,10 +9,10 @@ from torch import Tensor
 from core_engine.data.pairs import Pairs
 from core_engine.errors import DataError
 from core_engine.evaluation.retrieval import (
-    mean_reciprocal_rank,
     ndcg_at,
     rank_of_target,
     recall_at,
+    reciprocal_rank,
     unit_rows,
 )
 
@@ -44,6 +44,29 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
     DataError where all targets are one text, so that there is nothing to tell apart, or where a target or corpus
     row is not finite, and ValueError where the shapes do not match.
     """
+    by_row = score_rows(output, pairs, corpus)
+    ids, relevant = pairs.target_ids.unique(return_inverse=True)
+    output = _with_finite_rows(output)
+    outputs, targets = unit_rows(output), unit_rows(pairs.targets)
+    means = {name: values.nanmean() for name, values in by_row.items()}
+
+    cosine = means.pop("cosine")
+    shuffled = _cosine_of_unrelated(outputs, targets, relevant, len(ids))
+    scores = {
+        "cosine": cosine,
+        "cosine_shuffled": shuffled,
+        "cosine_gap": cosine - shuffled,
+        "cosine_centred": (_centred(output) * _centred(pairs.targets)).sum(-1).mean(),
+        "constant_cosine": targets.mean(0).norm(),
+        **means,
+    }
+    return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
+
+
+def score_rows(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict[str, Tensor]:
+    """Of the metrics of :func:`evaluate`, those that are means over rows, row by row: float64 ``[n]`` each, NaN for a
+    row that does not count. Arguments and errors as there.
+    """
     if output.shape != pairs.targets.shape:
         raise ValueError(
             f"output must have the shape of the targets, {list(pairs.targets.shape)}, not {list(output.shape)}"
@@ -54,33 +77,27 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
             f"evaluation needs at least two different target texts, but these {len(pairs)} rows have {len(ids)}; "
             "give the split more rows"
         )
+    finite = output.isfinite().all(-1)
+    lost = len(output) - int(finite.sum())
+    if lost:
+        log.warning("output rows are not finite and rank last", rows=lost, of=len(output))
     output = _with_finite_rows(output)
-    outputs, targets = unit_rows(output), unit_rows(pairs.targets)
-
-    cosine = (outputs * targets).sum(-1).mean()
-    shuffled = _cosine_of_unrelated(outputs, targets, relevant, len(ids))
-    scores = {
-        "cosine": cosine,
-        "cosine_shuffled": shuffled,
-        "cosine_gap": cosine - shuffled,
-        "cosine_centred": (_centred(output) * _centred(pairs.targets)).sum(-1).mean(),
-        "constant_cosine": targets.mean(0).norm(),
-    }
-
+    scores = {"cosine": (unit_rows(output) * unit_rows(pairs.targets)).sum(-1)}
     candidates = pairs.targets[_first_occurrences(relevant, len(ids))]
     pool = candidates if corpus is None else torch.cat([candidates, corpus])
     ranks = rank_of_target(output, pool, relevant)
     scores |= {
         "recall@1": recall_at(ranks, 1),
         "recall@10": recall_at(ranks, 10),
-        "mrr@10": mean_reciprocal_rank(ranks, 10),
+        "mrr@10": reciprocal_rank(ranks, 10),
         "ndcg@10": ndcg_at(ranks, 10),
     }
     if pairs.group_ids is not None:
         ranks = rank_of_target(output, candidates, relevant, pairs.group_ids)
-        ranks = ranks[_has_rivals(pairs.group_ids, relevant, len(ids))]
-        scores |= {"within_recall@1": recall_at(ranks, 1), "within_mrr": mean_reciprocal_rank(ranks)}
-    return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
+        within = {"within_recall@1": recall_at(ranks, 1), "within_mrr": reciprocal_rank(ranks)}
+        rivals = _has_rivals(pairs.group_ids, relevant, len(ids))
+        scores |= {name: torch.where(rivals, values, torch.nan) for name, values in within.items()}
+    return scores
 
 
 def _has_rivals(group_ids: Tensor, relevant: Tensor, count: int) -> Tensor:
@@ -93,11 +110,7 @@ def _has_rivals(group_ids: Tensor, relevant: Tensor, count: int) -> Tensor:
 
 
 def _with_finite_rows(output: Tensor) -> Tensor:
-    finite = output.isfinite().all(-1, keepdim=True)
-    lost = len(output) - int(finite.sum())
-    if lost:
-        log.warning("output rows are not finite and rank last", rows=lost, of=len(output))
-    return torch.where(finite, output, 0.0)
+    return torch.where(output.isfinite().all(-1, keepdim=True), output, 0.0)
 
 
 def _centred(rows: Tensor) -> Tensor:

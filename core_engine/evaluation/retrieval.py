@@ -83,19 +83,19 @@ def _rank_in_pool(queries: Tensor, candidates: Tensor, relevant: Tensor, block: 
 
 
 def recall_at(ranks: Tensor, k: int) -> Tensor:
-    """Share of queries whose one relevant candidate is among the first k. Scalar, float64."""
-    return (ranks <= k).double().mean()
+    """Of each query, 1 where its one relevant candidate is among the first k, else 0: float64 ``[n]``."""
+    return (ranks <= k).double()
 
 
-def mean_reciprocal_rank(ranks: Tensor, k: int | None = None) -> Tensor:
-    """Mean of 1 / rank, a rank beyond k counting 0 (Voorhees, 1999, TREC-8). Scalar, float64."""
+def reciprocal_rank(ranks: Tensor, k: int | None = None) -> Tensor:
+    """1 / rank of each query, a rank beyond k counting 0 (Voorhees, 1999, TREC-8): float64 ``[n]``."""
     gains = ranks.double().reciprocal()
-    return (gains if k is None else gains * (ranks <= k)).mean()
+    return gains if k is None else gains * (ranks <= k)
 
 
 def ndcg_at(ranks: Tensor, k: int) -> Tensor:
-    """Mean of 1 / log2(1 + rank), a rank beyond k counting 0. Scalar, float64.
+    """1 / log2(1 + rank) of each query, a rank beyond k counting 0: float64 ``[n]``.
 
     Normalised discounted cumulative gain (Järvelin and Kekäläinen, 2002) with one relevant candidate, whose ideal is 1.
     """
-    return ((ranks <= k) / (1.0 + ranks.double()).log2()).mean()
+    return (ranks <= k) / (1.0 + ranks.double()).log2()

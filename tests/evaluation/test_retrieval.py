@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from core_engine.errors import DataError
-from core_engine.evaluation.retrieval import mean_reciprocal_rank, ndcg_at, rank_of_target, recall_at
+from core_engine.evaluation.retrieval import ndcg_at, rank_of_target, recall_at, reciprocal_rank
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -75,11 +75,11 @@ def test_metrics_agree_with_ir_measures() -> None:
     expected = ir_measures.calc_aggregate([R @ 1, R @ 10, RR @ 10, nDCG @ 10, RR], qrels, run)
 
     ranks = rank_of_target(queries, candidates, relevant)
-    assert float(recall_at(ranks, 1)) == pytest.approx(expected[R @ 1], abs=1e-6)
-    assert float(recall_at(ranks, 10)) == pytest.approx(expected[R @ 10], abs=1e-6)
-    assert float(mean_reciprocal_rank(ranks, 10)) == pytest.approx(expected[RR @ 10], abs=1e-6)
-    assert float(ndcg_at(ranks, 10)) == pytest.approx(expected[nDCG @ 10], abs=1e-6)
-    assert float(mean_reciprocal_rank(ranks)) == pytest.approx(expected[RR], abs=1e-6)
+    assert float(recall_at(ranks, 1).mean()) == pytest.approx(expected[R @ 1], abs=1e-6)
+    assert float(recall_at(ranks, 10).mean()) == pytest.approx(expected[R @ 10], abs=1e-6)
+    assert float(reciprocal_rank(ranks, 10).mean()) == pytest.approx(expected[RR @ 10], abs=1e-6)
+    assert float(ndcg_at(ranks, 10).mean()) == pytest.approx(expected[nDCG @ 10], abs=1e-6)
+    assert float(reciprocal_rank(ranks).mean()) == pytest.approx(expected[RR], abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), -float("inf")])
