@@ -76,6 +76,7 @@ def train_adapter(
     seed: int,
     arrange: Arrange | None = None,
     negatives: WrongTargets | None = None,
+    rate: float = 1.0,
 ) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
 
@@ -86,6 +87,7 @@ def train_adapter(
     same weights on the CPU.
 
     ``arrange``: the order of an epoch, shuffled where it is not given. ``negatives``: wrong targets for the loss.
+    ``rate``: times the usual learning rate of the body.
 
     Raises TrainingError if ``validation`` does not have the metric, or the loss is not finite.
     """
@@ -103,7 +105,7 @@ def train_adapter(
 
     batches = math.ceil(len(train) / _BATCH_SIZE)
     epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / batches))
-    optimizer, schedule = _optimizer(adapter, loss, epochs * batches)
+    optimizer, schedule = _optimizer(adapter, loss, epochs * batches, rate)
     sign = 1 if METRICS[metric] == "max" else -1
     best_epoch, best_score, best_state = 0, -math.inf, adapter.state_dict()
     for epoch in range(epochs):
@@ -142,10 +144,10 @@ def train_adapter(
 
 
 def _optimizer(
-    adapter: Adapter, loss: Loss, steps: int
+    adapter: Adapter, loss: Loss, steps: int, rate: float
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     groups = [
-        {"params": list(adapter.body.parameters()), "lr": adapter.body.peak_rate},
+        {"params": list(adapter.body.parameters()), "lr": rate * adapter.body.peak_rate},
         {"params": [adapter.offset], "lr": _OFFSET_PEAK_RATE},
     ]
     if isinstance(loss, nn.Module):
