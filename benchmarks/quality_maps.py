@@ -74,7 +74,17 @@ def adapter(name: str, given: Set, seed: int) -> Fitted | None:
     arrange = TrainingRows(train, len(train), seed, sampler=sampler).order
     metric = metric_of(given)
     tried = [
-        train_adapter(name, train, validation, loss=loss, metric=metric, seed=seed, arrange=arrange, rate=rate)
+        train_adapter(
+            name,
+            train,
+            validation,
+            loss=loss,
+            metric=metric,
+            seed=seed,
+            arrange=arrange,
+            rate=rate,
+            batch_size=recipe_of("lattice").train.batch_size,
+        )
         for rate in RATES
     ]
     with torch.no_grad():

@@ -24,7 +24,6 @@ log = structlog.get_logger("core_engine.evaluation")
 
 _EPOCHS = 20
 _LEAST_STEPS = 300  # in 20 epochs of a few hundred rows, nothing would have moved
-_BATCH_SIZE = 256
 _WARM_UP = 0.1  # share of all steps
 # A weight row moves the output's mean by the sum of its many entries, the offset by one number: at the weights' rate it
 # lags, and the map turns its axes to make up for it.
@@ -77,12 +76,15 @@ def train_adapter(
     arrange: Arrange | None = None,
     negatives: WrongTargets | None = None,
     rate: float = 1.0,
+    batch_size: int = 256,
 ) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
 
-    AdamW (weight decay 0.01), one-cycle rate (Smith and Topin, 2019), 20 epochs in batches of at most 256 rows; on
-    small data as many epochs as make 300 steps. The loss and the metric see output and target in the teacher's own
-    space. A loss with parameters of its own is copied and trained along, so the one passed in stays as it is.
+    AdamW (weight decay 0.01), one-cycle rate (Smith and Topin, 2019), 20 epochs in batches of at most ``batch_size``
+    rows; on small data as many epochs as make 300 steps. The loss and the metric see output and target in the
+    teacher's own space. A loss with parameters of its own is copied and trained along, so the one passed in stays as
+    it is.
+
     Random numbers come from one generator made from ``seed``: the same seed, data and number of threads give the
     same weights on the CPU.
 
@@ -103,7 +105,7 @@ def train_adapter(
         body.fit(cross_products(train.inputs, mean, train.inputs, mean))
     loss = copy.deepcopy(loss)
 
-    batches = math.ceil(len(train) / _BATCH_SIZE)
+    batches = math.ceil(len(train) / batch_size)
     epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / batches))
     optimizer, schedule = _optimizer(adapter, loss, epochs * batches, rate)
     sign = 1 if METRICS[metric] == "max" else -1
@@ -113,7 +115,7 @@ def train_adapter(
         if arrange is None:
             order = torch.randperm(len(train), generator=generator)
         else:
-            order = arrange(epoch, epoch / epochs, (epoch + 1) / epochs, _BATCH_SIZE)
+            order = arrange(epoch, epoch / epochs, (epoch + 1) / epochs, batch_size)
         parts = order.to(device).tensor_split(batches)  # all of nearly one size: no tiny last batch
         for number, rows in enumerate(parts, start=epoch * batches):
             batch = train.batch(rows, epoch=epoch, progress=number / (epochs * batches))

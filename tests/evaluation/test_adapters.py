@@ -211,3 +211,20 @@ def test_bad_input_is_reported() -> None:
         train_adapter("mlp", train, train, loss=cosine_loss, metric="within_mrr", seed=0)
     with pytest.raises(TrainingError, match="adapter 'linear': the loss is not finite in epoch 1 of 300"):
         train_adapter("linear", train, train, loss=lambda o, t, b: o.sum() / 0, metric="cosine", seed=0)
+
+
+def test_the_rate_and_the_batch_can_be_chosen() -> None:
+    train, sizes = split(0, 500), []
+
+    def loss(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        sizes.append(len(output))
+        return cosine_loss(output, target, batch)
+
+    def moved(**options: float) -> float:
+        adapter = train_adapter("linear", train, split(1, 50), loss=loss, metric="cosine", seed=0, **options)  # type: ignore[arg-type]
+        return (adapter.body.weight.detach() - torch.eye(48)).norm().item()  # type: ignore[union-attr,operator]
+
+    assert moved(rate=2.0) > 1.5 * moved()
+    sizes.clear()
+    moved(batch_size=64)
+    assert set(sizes) == {62, 63}
