@@ -125,6 +125,7 @@ def figures(rows: dict[str, Row]) -> dict[str, Any]:
 
 def as_plain(values: Tensor, groups: Tensor) -> dict[str, float]:
     found = interval(values, groups)
+    assert found is not None, "a set's rows count"
     return {"value": found.value, "low": found.low, "high": found.high}
 
 

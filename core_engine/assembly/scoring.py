@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from attrs import frozen
 from torch import Tensor
 
 from core_engine.assembly.build import build_embedder
@@ -19,14 +20,49 @@ from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import prepare_held_out
 from core_engine.errors import DataError
-from core_engine.evaluation.metrics import evaluate
+from core_engine.evaluation.intervals import interval
+from core_engine.evaluation.metrics import evaluate, score_rows
 from core_engine.host.host import PluginHost
 from core_engine.recipe.modes import Autoencoder
 from core_engine.recipe.schema import Recipe
 
 
+@frozen(eq=False)
+class HeldOut:
+    """A run's core, other rows as it takes them, and what it makes of them: ``output [n, D_out]``. ``report``: of the
+    data, plain.
+    """
+
+    core: EmbeddingProcessor
+    pairs: Pairs
+    corpus: Tensor | None
+    output: Tensor
+    report: dict[str, object]
+
+
 def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> dict[str, Any]:
-    """``run_dir``, ``test``, ``baselines`` (those that need no fitting: identity and mean shift) and ``data``."""
+    """``run_dir``, ``test``, ``intervals`` of those of its metrics that are means over rows (metric -> low and high,
+    see :mod:`core_engine.evaluation.intervals`), ``baselines`` (those that need no fitting: identity and mean shift)
+    and ``data``.
+    """
+    held_out = apply_to(run_dir, data, corpus, host)
+    pairs = held_out.pairs
+    by_row = score_rows(held_out.output, pairs, held_out.corpus)
+    return {
+        "run_dir": str(run_dir),
+        "test": evaluate(held_out.output, pairs, held_out.corpus),
+        "intervals": {
+            name: [found.low, found.high]
+            for name, values in by_row.items()
+            if (found := interval(values, pairs.group_ids)) is not None
+        },
+        "baselines": _unfitted(held_out.core, pairs, held_out.corpus),
+        "data": held_out.report,
+    }
+
+
+def apply_to(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> HeldOut:
+    """The run's best core on the rows of a file, which are embedded by the run's teacher."""
     trained = load_core(run_dir, host=host)
     recipe, core = trained.recipe, trained.core
     assert recipe is not None and isinstance(core, EmbeddingProcessor)  # noqa: S101, PT018 - made from the lock
@@ -46,12 +82,7 @@ def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) 
         # In the measure of the training inputs, as in the run itself.
         std = recipe.mode.evaluation_noise * trained.input_rms / math.sqrt(trained.input_dim)
         pairs = with_noise(pairs, std, recipe.seed, "test")
-    return {
-        "run_dir": str(run_dir),
-        "test": evaluate(trained(pairs.inputs), pairs, extra),
-        "baselines": _unfitted(core, pairs, extra),
-        "data": report,
-    }
+    return HeldOut(core, pairs, extra, trained(pairs.inputs), report)
 
 
 def _unfitted(core: EmbeddingProcessor, pairs: Pairs, corpus: Tensor | None) -> dict[str, dict[str, float]]:

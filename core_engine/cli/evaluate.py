@@ -35,5 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(json_safe(scores), indent=2, allow_nan=False))
     else:
         print_table({"core": scores["test"], **scores["baselines"]})
+        ranges = ", ".join(f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in scores["intervals"].items())
         print(f"rows: {scores['data']['rows']['test']}")
+        print(f"95 % intervals of the core's figures: {ranges}")
     return 0

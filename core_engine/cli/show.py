@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from core_engine.run.result import Result
 
@@ -49,6 +50,38 @@ def print_result(result: Result) -> None:
     for part, seconds in sorted(result.step_seconds.items(), key=lambda item: -item[1]):
         print(f"  {part}: {seconds:.2f} s, {seconds / whole:.0%}")
     print(f"run folder: {result.run_dir}")
+
+
+def print_comparison(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Each run's figures on stdout, and by how much it is ahead of the first one."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from core_engine.evaluation.table import HEADINGS
+
+    metrics = list(runs[0]["ahead"])
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1),
+        caption="Below a figure: ahead of the first run, and its 95 % interval; bold where that leaves out 0.",
+        caption_justify="left",
+    )
+    table.add_column("run", overflow="fold")
+    for head in ("param-\neters", *(HEADINGS.get(metric, metric) for metric in metrics)):
+        table.add_column(head, justify="right", overflow="fold")
+    for run in runs:
+        cells = [Text(Path(run["run_dir"]).name), Text(f"{run['parameters']:,}")]
+        for metric in metrics:
+            value, low, high = run["ahead"][metric]
+            told = Text(f"{run['test'][metric]:.3f}")
+            if run is not runs[0]:
+                told.append(f"\n{value:+.4f}", style="" if low <= 0 <= high else "bold")
+                told.append(f"\n{low:+.4f} to {high:+.4f}")
+            cells.append(told)
+        table.add_row(*cells)
+    _console().print(table)
 
 
 def print_report(report: Report) -> None:

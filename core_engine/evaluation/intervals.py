@@ -19,7 +19,7 @@ class Interval:
     high: float
 
 
-def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, seed: int = 0) -> Interval:
+def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, seed: int = 0) -> Interval | None:
     """Mean of ``values [n]`` without those that are NaN, and its percentile interval by the cluster bootstrap.
 
     Whole groups (int64 ``[n]``; each row is one where None) are drawn with replacement, as many as there are, since
@@ -27,11 +27,11 @@ def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, s
     the Bootstrap"; Field and Welsh, 2007, "Bootstrapping clustered data"). For two maps on the same rows give the
     difference of their values: the interval is then paired, and the maps differ where it leaves out 0.
 
-    ValueError where no value is a number.
+    None where no value is a number.
     """
     counted = ~values.isnan()
     if not counted.any():
-        raise ValueError("no row counts: all values are NaN")
+        return None
     kept = values[counted].double().cpu()
     groups = torch.arange(len(values)) if group_ids is None else group_ids.cpu()
     _, groups = groups[counted.cpu()].unique(return_inverse=True)

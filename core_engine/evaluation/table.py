@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 # Broken into lines, so that the whole table fits a terminal of 80 characters.
-_HEADINGS: Final[Mapping[str, str]] = {
+HEADINGS: Final[Mapping[str, str]] = {
     "cosine": "cos",
     "cosine_shuffled": "shuf-\nfled",
     "cosine_gap": "gap",
@@ -50,7 +50,7 @@ def render(
     if parameters is not None:
         table.add_column("param-\neters", justify="right", no_wrap=True)
     for name in metrics:
-        table.add_column(_HEADINGS.get(name, name), justify="right", no_wrap=True)
+        table.add_column(HEADINGS.get(name, name), justify="right", no_wrap=True)
     for name, row in rows.items():
         counts = [] if parameters is None else [_short(parameters[name]) if name in parameters else ""]
         values = [f"{row[metric]:.3f}" if metric in row else "" for metric in metrics]

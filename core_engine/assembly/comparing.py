@@ -1,0 +1,51 @@
+"""Finished runs beside one another, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core_engine.assembly.scoring import apply_to
+from core_engine.errors import DataError
+from core_engine.evaluation.intervals import interval
+from core_engine.evaluation.metrics import evaluate, score_rows
+from core_engine.host.host import PluginHost
+
+
+def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: PluginHost) -> list[dict[str, Any]]:
+    """For each run ``run_dir``, ``parameters`` of its core, ``test`` as :func:`evaluate` gives it, and for each metric
+    that is a mean over rows its ``intervals`` (low and high) and ``ahead``: how far it is ahead of the first run, with
+    low and high, row against row (see :mod:`core_engine.evaluation.intervals`).
+
+    DataError where runs see other rows in the file, by their modes or filters.
+    """
+    found: list[dict[str, Any]] = []
+    first: tuple[Path, torch.Tensor, dict[str, torch.Tensor]] | None = None
+    for run in runs:
+        held_out = apply_to(run, data, corpus, host)
+        pairs = held_out.pairs
+        by_row = score_rows(held_out.output, pairs, held_out.corpus)
+        if first is None:
+            first = run, pairs.target_ids, by_row
+        if not torch.equal(first[1], pairs.target_ids):
+            raise DataError(
+                f"{run} sees other rows in {data} than {first[0]}: their modes or filters differ, so there is nothing "
+                f"to compare row by row"
+            )
+        entry: dict[str, Any] = {
+            "run_dir": str(run),
+            "parameters": sum(parameter.numel() for parameter in held_out.core.parameters()),
+            "test": evaluate(held_out.output, pairs, held_out.corpus),
+            "intervals": {},
+            "ahead": {},
+        }
+        for name, values in by_row.items():
+            of_values, of_difference = (interval(rows, pairs.group_ids) for rows in (values, values - first[2][name]))
+            if of_values is not None and of_difference is not None:
+                entry["intervals"][name] = [of_values.low, of_values.high]
+                entry["ahead"][name] = [of_difference.value, of_difference.low, of_difference.high]
+        found.append(entry)
+    return found

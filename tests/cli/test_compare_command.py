@@ -1,0 +1,57 @@
+"""``core-engine compare``, and the intervals of ``evaluate``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAIRS = Path(__file__).parents[2] / "plugins/core_engine_data/quickstart.jsonl"
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def runs(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> tuple[str, str]:
+    """A run, and one of the same recipe with another seed that has hardly trained."""
+    (tmp_path / "short.yaml").write_text(f"extends: {finished_run['run_dir']}/recipe.lock.yaml\n")
+    options = ["seed=5", "train.epochs=1", "train.optimizer.lr=1e-6", "evaluation.baselines=[]", "output=short"]
+    done = cli("run", "short.yaml", *options, "--json", cwd=tmp_path)
+    return str(finished_run["run_dir"]), str(tmp_path / json.loads(done.stdout)["run_dir"])
+
+
+def test_runs_are_compared_row_by_row(cli: Cli, runs: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n".join(PAIRS.read_text().splitlines()[:80]) + "\n")
+    trained, short = runs
+    done = cli("compare", trained, short, trained, "--data", "rows.jsonl", "--json", cwd=tmp_path)
+    first, second, again = json.loads(done.stdout)
+    alone = json.loads(cli("evaluate", short, "--data", "rows.jsonl", "--json", cwd=tmp_path).stdout)
+    assert second["test"] == alone["test"]
+    assert second["intervals"] == alone["intervals"]
+    assert first["ahead"] == again["ahead"]
+    assert set(first["ahead"]["mrr@10"]) == {0.0}
+    for metric, (value, low, high) in second["ahead"].items():
+        assert value == pytest.approx(second["test"][metric] - first["test"][metric], abs=1e-9)
+        assert low <= value <= high
+    value = second["ahead"]["mrr@10"][0]
+    assert value, "the runs are not the same"
+    for metric, (low, high) in first["intervals"].items():
+        assert low < first["test"][metric] < high
+
+    shown = cli("compare", trained, short, "--data", "rows.jsonl", cwd=tmp_path).stdout
+    assert Path(short).name in shown
+    assert f"{value:+.4f}" in shown
+
+
+def test_runs_that_see_other_rows_cannot_be_compared(cli: Cli, runs: tuple[str, str], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    lock = other / "recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("max_chars: null", "max_chars: 200"))
+    (tmp_path / "rows.jsonl").write_text("\n".join(PAIRS.read_text().splitlines()[:80]) + "\n")
+    done = cli("compare", runs[0], other, "--data", "rows.jsonl", cwd=tmp_path, code=2)
+    assert "sees other rows in rows.jsonl" in done.stderr
