@@ -19,7 +19,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def main() -> None:
     configure_logging(-1)
     arguments.output.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
+    of_data = digest(arguments.data.glob("*/*.jsonl"))
     for name in arguments.sets:
         given: list[Set] = []  # embedded when the first row needs it
 
@@ -67,7 +68,7 @@ def main() -> None:
 
         rows: dict[str, Row] = {}
         for row in arguments.only:
-            row_found = kept(arguments.output, name, row, arguments.seeds, data)
+            row_found = kept(arguments.output, name, row, arguments.seeds, data, of_data)
             if row_found is not None:
                 rows[row] = row_found
                 print(f"{name} {row} done", file=sys.stderr, flush=True)
@@ -75,11 +76,11 @@ def main() -> None:
     print(json.dumps(found)) if arguments.json else show(found)
 
 
-def kept(folder: Path, name: str, row: str, seeds: list[int], data: Callable[[], Set]) -> Row | None:
+def kept(folder: Path, name: str, row: str, seeds: list[int], data: Callable[[], Set], of_data: str) -> Row | None:
     """The row from its files, or fitted now; None where the map does not apply to the set."""
     found: list[dict[str, Tensor]] = []
     for seed in seeds if row in SEEDED else [0]:
-        path = folder / f"{name}-{row.replace(':', '-')}-{seed}-{digest()}.safetensors"
+        path = folder / f"{name}-{row.replace(':', '-')}-{seed}-{CODE}-{of_data}.safetensors"
         if not path.exists():
             given = data()
             fitted = MAPS[row](given, seed)
@@ -140,15 +141,22 @@ def show(found: dict[str, dict[str, Any]]) -> None:
             print(f"| {row} | {entry['parameters']:,} | {' | '.join(cells)} | {told} |")
 
 
-def digest() -> str:
-    """Of the code and the recipes that rows come from."""
+def digest(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
-    files = [*(ROOT / "core_engine").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
-    files += [*(ROOT / "benchmarks").glob("quality_*.py"), *(ROOT / "benchmarks" / "recipes").glob("*.yaml")]
-    files += (ROOT / "configs" / "parts").glob("*.yaml")
     for path in sorted(files):
         found.update(path.read_bytes())
     return found.hexdigest()[:12]
+
+
+def code_files() -> list[Path]:
+    """The code and the recipes that rows come from."""
+    files = [*(ROOT / "core_engine").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    files += [*(ROOT / "benchmarks").glob("quality*.py"), *(ROOT / "benchmarks" / "recipes").glob("*.yaml")]
+    return [*files, *(ROOT / "configs" / "parts").glob("*.yaml")]
+
+
+#: As it was imported: what is written to the files while a row is computed has no part in it.
+CODE = digest(code_files())
 
 
 if __name__ == "__main__":

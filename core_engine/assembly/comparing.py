@@ -6,31 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from core_engine.assembly.scoring import apply_to
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
-from core_engine.evaluation.metrics import evaluate, score_rows
+from core_engine.evaluation.metrics import score_rows, summary
 from core_engine.host.host import PluginHost
 
 
 def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: PluginHost) -> list[dict[str, Any]]:
-    """For each run ``run_dir``, ``parameters`` of its core, ``test`` as :func:`evaluate` gives it, and for each metric
-    that is a mean over rows its ``intervals`` (low and high) and ``ahead``: how far it is ahead of the first run, with
-    low and high, row against row (see :mod:`core_engine.evaluation.intervals`).
+    """For each run ``run_dir``, ``parameters`` of its core, ``test`` as
+    :func:`core_engine.evaluation.metrics.evaluate` gives it, and for each metric that is a mean over rows its
+    ``intervals`` (low and high) and ``ahead``: how far it is ahead of the first run, with low and high, row against
+    row (see :mod:`core_engine.evaluation.intervals`).
 
     DataError where runs see other rows in the file, by their modes or filters.
     """
     found: list[dict[str, Any]] = []
-    first: tuple[Path, torch.Tensor, dict[str, torch.Tensor]] | None = None
+    first: tuple[Path, list[str], dict[str, Tensor]] | None = None
     for run in runs:
         held_out = apply_to(run, data, corpus, host)
         pairs = held_out.pairs
         by_row = score_rows(held_out.output, pairs, held_out.corpus)
         if first is None:
-            first = run, pairs.target_ids, by_row
-        if not torch.equal(first[1], pairs.target_ids):
+            first = run, held_out.ids, by_row
+        if first[1] != held_out.ids:
             raise DataError(
                 f"{run} sees other rows in {data} than {first[0]}: their modes or filters differ, so there is nothing "
                 f"to compare row by row"
@@ -38,7 +39,7 @@ def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: Pl
         entry: dict[str, Any] = {
             "run_dir": str(run),
             "parameters": sum(parameter.numel() for parameter in held_out.core.parameters()),
-            "test": evaluate(held_out.output, pairs, held_out.corpus),
+            "test": summary(held_out.output, pairs, by_row),
             "intervals": {},
             "ahead": {},
         }

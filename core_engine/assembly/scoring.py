@@ -21,7 +21,7 @@ from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import prepare_held_out
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
-from core_engine.evaluation.metrics import evaluate, score_rows
+from core_engine.evaluation.metrics import evaluate, score_rows, summary
 from core_engine.host.host import PluginHost
 from core_engine.recipe.modes import Autoencoder
 from core_engine.recipe.schema import Recipe
@@ -29,14 +29,16 @@ from core_engine.recipe.schema import Recipe
 
 @frozen(eq=False)
 class HeldOut:
-    """A run's core, other rows as it takes them, and what it makes of them: ``output [n, D_out]``. ``report``: of the
-    data, plain.
+    """A run's core, other rows as it takes them, and what it makes of them: ``output [n, D_out]``.
+
+    ``ids``: of the rows, by the source. ``report``: of the data, plain.
     """
 
     core: EmbeddingProcessor
     pairs: Pairs
     corpus: Tensor | None
     output: Tensor
+    ids: list[str]
     report: dict[str, object]
 
 
@@ -50,7 +52,7 @@ def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) 
     by_row = score_rows(held_out.output, pairs, held_out.corpus)
     return {
         "run_dir": str(run_dir),
-        "test": evaluate(held_out.output, pairs, held_out.corpus),
+        "test": summary(held_out.output, pairs, by_row),
         "intervals": {
             name: [found.low, found.high]
             for name, values in by_row.items()
@@ -66,7 +68,7 @@ def apply_to(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -
     trained = load_core(run_dir, host=host)
     recipe, core = trained.recipe, trained.core
     assert recipe is not None and isinstance(core, EmbeddingProcessor)  # noqa: S101, PT018 - made from the lock
-    pairs, extra, report = prepare_held_out(
+    pairs, extra, ids, report = prepare_held_out(
         _source(recipe, data, host),
         None if corpus is None else file_source(corpus, host, texts="texts"),
         recipe.mode,
@@ -82,7 +84,7 @@ def apply_to(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -
         # In the measure of the training inputs, as in the run itself.
         std = recipe.mode.evaluation_noise * trained.input_rms / math.sqrt(trained.input_dim)
         pairs = with_noise(pairs, std, recipe.seed, "test")
-    return HeldOut(core, pairs, extra, trained(pairs.inputs), report)
+    return HeldOut(core, pairs, extra, trained(pairs.inputs), ids, report)
 
 
 def _unfitted(core: EmbeddingProcessor, pairs: Pairs, corpus: Tensor | None) -> dict[str, dict[str, float]]:

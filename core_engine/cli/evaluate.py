@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(json_safe(scores), indent=2, allow_nan=False))
     else:
         print_table({"core": scores["test"], **scores["baselines"]})
-        ranges = ", ".join(f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in scores["intervals"].items())
         print(f"rows: {scores['data']['rows']['test']}")
-        print(f"95 % intervals of the core's figures: {ranges}")
+        ranges = [f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in scores["intervals"].items() if low <= high]
+        print(f"95 % intervals of the core's figures: {', '.join(ranges) or 'none, since all rows are of one group'}")
     return 0

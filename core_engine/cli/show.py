@@ -77,8 +77,8 @@ def print_comparison(runs: Sequence[Mapping[str, Any]]) -> None:
             value, low, high = run["ahead"][metric]
             told = Text(f"{run['test'][metric]:.3f}")
             if run is not runs[0]:
-                told.append(f"\n{value:+.4f}", style="" if low <= 0 <= high else "bold")
-                told.append(f"\n{low:+.4f} to {high:+.4f}")
+                told.append(f"\n{value:+.4f}", style="bold" if low > 0 or high < 0 else "")
+                told.append(f"\n{low:+.4f} to {high:+.4f}" if low <= high else "\none group")
             cells.append(told)
         table.add_row(*cells)
     _console().print(table)

@@ -13,6 +13,6 @@ def identity(value: object) -> Hashable:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, np.ndarray):
-        # A digest, since these are kept for all rows at once.
-        return hashlib.blake2b(value.tobytes(), digest_size=16).digest()
+        # As tables hold it, whatever the file did. A digest, since these are kept for all rows at once.
+        return hashlib.blake2b(np.asarray(value, np.float32).tobytes(), digest_size=16).digest()
     return None

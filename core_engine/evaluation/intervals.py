@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from attrs import frozen
 from torch import Tensor
@@ -12,7 +14,7 @@ _SAMPLES, _BLOCK = 2000, 100
 
 @frozen
 class Interval:
-    """A mean, and the ends of its interval."""
+    """A mean, and the ends of its interval: NaN where there are too few groups to tell."""
 
     value: float
     low: float
@@ -27,7 +29,7 @@ def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, s
     the Bootstrap"; Field and Welsh, 2007, "Bootstrapping clustered data"). For two maps on the same rows give the
     difference of their values: the interval is then paired, and the maps differ where it leaves out 0.
 
-    None where no value is a number.
+    None where no value is a number; an interval without ends where all are of one group.
     """
     counted = ~values.isnan()
     if not counted.any():
@@ -37,6 +39,9 @@ def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, s
     _, groups = groups[counted.cpu()].unique(return_inverse=True)
     sizes = groups.bincount().double()
     sums = torch.zeros_like(sizes).index_add_(0, groups, kept)
+    value = float(kept.mean())
+    if len(sizes) < 2:
+        return Interval(value, math.nan, math.nan)
     source = torch.Generator().manual_seed(seed)
     count = len(sizes)
     means = []
@@ -45,4 +50,4 @@ def interval(values: Tensor, group_ids: Tensor | None, *, level: float = 0.95, s
         means.append(sums[drawn].sum(1) / sizes[drawn].sum(1))
     tail = (1 - level) / 2
     low, high = torch.cat(means).quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return Interval(float(kept.mean()), low, high)
+    return Interval(value, low, high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 import torch
 from torch import Tensor
@@ -44,7 +46,11 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
     DataError where all targets are one text, so that there is nothing to tell apart, or where a target or corpus
     row is not finite, and ValueError where the shapes do not match.
     """
-    by_row = score_rows(output, pairs, corpus)
+    return summary(output, pairs, score_rows(output, pairs, corpus))
+
+
+def summary(output: Tensor, pairs: Pairs, by_row: Mapping[str, Tensor]) -> dict[str, float]:
+    """What :func:`evaluate` gives, of ``by_row``, what :func:`score_rows` has given."""
     ids, relevant = pairs.target_ids.unique(return_inverse=True)
     output = _with_finite_rows(output)
     outputs, targets = unit_rows(output), unit_rows(pairs.targets)

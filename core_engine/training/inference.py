@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core_engine.core.processor import EmbeddingProcessor
+from core_engine.memory.tables import new_table
 from core_engine.training.ranks import Ranks
 
 #: Rows at a time: enough to keep a device busy. Fewer where that many lattices hold more than ``_VALUES`` floats.
@@ -35,14 +36,18 @@ def _apply(core: nn.Module, inputs: Tensor, first: int, last: int) -> Tensor:
     rows = ROWS
     if isinstance(core, EmbeddingProcessor):
         rows = max(1, min(ROWS, _VALUES // (math.prod(core.size) * core.channels)))
-    outputs = []
+    outputs: Tensor | None = None
     with torch.no_grad():
         for start in range(first, last, rows):
             block = inputs[start : min(last, start + rows)]
             if isinstance(core, EmbeddingProcessor):
                 ids = torch.arange(start, start + len(block), device=block.device)
-                outputs.append(core(block, INFERENCE_SEED, ids))
+                output = core(block, INFERENCE_SEED, ids)
             else:
-                outputs.append(core(block))
+                output = core(block)
+            if outputs is None:
+                outputs = new_table(last - first, output.shape[1], output)
+            outputs[start - first : start - first + len(block)] = output
     core.train(was_training)
-    return torch.cat(outputs)
+    assert outputs is not None, "there is at least one row"  # noqa: S101
+    return outputs

@@ -32,6 +32,14 @@ class NegativeTable:
         return self.corpus[self.rows[inside]], self.holds[inside] & main[:, None]
 
 
+def distinct_targets(pairs: Pairs, main: int) -> tuple[Tensor, Tensor]:
+    """Of the first ``main`` rows: ``[m, D]``, and int64 ``[main]``, each row's own among them."""
+    _, own = torch.unique(pairs.target_ids[:main], return_inverse=True)
+    corpus = new_table(int(own.max()) + 1, pairs.targets.shape[1], pairs.targets)
+    corpus[own] = pairs.targets[:main]  # rows of one number are equal
+    return corpus, own
+
+
 def choose_negatives(
     negatives: Negatives,
     pairs: Pairs,
@@ -48,9 +56,7 @@ def choose_negatives(
     TrainingError where the component gives something else than it must.
     """
     inputs, targets = pairs.inputs[:main], pairs.targets[:main]
-    _, own = torch.unique(pairs.target_ids[:main], return_inverse=True)
-    corpus = new_table(int(own.max()) + 1, targets.shape[1], targets)
-    corpus[own] = targets  # rows of one number are equal
+    corpus, own = distinct_targets(pairs, main)
     if len(corpus) < 2:
         raise TrainingError("negatives: all training rows have the same target; there are no wrong ones")
     by_teacher = epoch == 0 and inputs.shape[1] == targets.shape[1]

@@ -99,8 +99,9 @@ class Passes:
         the backward pass the core computes each part again.
         """
         parts = self._parts_of(step)
-        for indices, *_ in self._parts_of(step + 1):
-            self._prefetch.read(indices)
+        following = [indices for indices, *_ in self._parts_of(step + 1)]
+        if following:
+            self._prefetch.read(following)
         source = None
         if self.rows.noise is not None:
             batch = step - self._first_step

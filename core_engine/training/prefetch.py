@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
@@ -26,13 +26,13 @@ class Prefetch:
         self._threads = ThreadPoolExecutor(_THREADS) if self._tables else None
         self._reading: list[Future[None]] = []
 
-    def read(self, rows: Tensor) -> None:
-        """int64 ``[B]``; waits where the rows before are still being read."""
+    def read(self, parts: Sequence[Tensor]) -> None:
+        """int64 ``[B]`` each; waits where those before are still being read."""
         if self._threads is None:
             return
         for part in self._reading:
             part.result()
-        self._reading = [self._threads.submit(self._touch, part) for part in rows.chunk(_THREADS)]
+        self._reading = [self._threads.submit(self._touch, some) for rows in parts for some in rows.chunk(_THREADS)]
 
     def _touch(self, rows: Tensor) -> None:
         for table in self._tables:

@@ -38,7 +38,7 @@ from core_engine.training.criterion import Criterion
 from core_engine.training.culprit import find_culprit
 from core_engine.training.events import Events
 from core_engine.training.inference import apply_core
-from core_engine.training.negatives import NegativeTable, choose_negatives
+from core_engine.training.negatives import NegativeTable, choose_negatives, distinct_targets
 from core_engine.training.optim import LOSS_PREFIX, PlateauState, RateSchedule, build_optimizer
 from core_engine.training.passes import Passes
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
@@ -284,6 +284,7 @@ class Trainer:
         values.update(self._passes.figures)
         if self.options.profile and isinstance(self.core, EmbeddingProcessor):
             values.update(state_sizes(self.core, self.validation.inputs))
+            self._clock.lap("state sizes")
         self._record("train", values)
         if self.step < self._rates.total_steps and self.epoch % self.options.evaluate_every:
             return None
@@ -367,7 +368,10 @@ class Trainer:
             "summed_steps": self._summed_steps,
             "has_gradient": self._has_gradient,
             "average": None if self._average is None else self._average.state_dict(),
-            "negatives": None if self._passes.table is None else attrs.asdict(self._passes.table),
+            # The corpus follows from the data.
+            "negatives": None
+            if self._passes.table is None
+            else {"rows": self._passes.table.rows, "holds": self._passes.table.holds},
         }
         facts = {**self.facts, "best_step": self._progress.best_step}
         path = save_checkpoint(self.checkpoints, "step", self.step, self.core, state, facts)
@@ -392,8 +396,9 @@ class Trainer:
                 self._average.load_state_dict(state["average"])
             if self.negatives is not None and state["negatives"] is not None:
                 device = self._has_gradient.device
-                table = {key: value.to(device) for key, value in state["negatives"].items()}
-                self._passes.table = NegativeTable(**table)
+                corpus, _ = distinct_targets(self.rows.pairs, self.rows.main)
+                chosen, holds = (state["negatives"][key].to(device) for key in ("rows", "holds"))
+                self._passes.table = NegativeTable(corpus, chosen, holds)
             self.step, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
             self._stopped = state["stopped"]
             if self._progress.best_step is not None:

@@ -48,10 +48,14 @@ def test_runs_are_compared_row_by_row(cli: Cli, runs: tuple[str, str], tmp_path:
 
 
 def test_runs_that_see_other_rows_cannot_be_compared(cli: Cli, runs: tuple[str, str], tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(runs[1], other)
-    lock = other / "recipe.lock.yaml"
-    lock.write_text(lock.read_text().replace("max_chars: null", "max_chars: 200"))
-    (tmp_path / "rows.jsonl").write_text("\n".join(PAIRS.read_text().splitlines()[:80]) + "\n")
-    done = cli("compare", runs[0], other, "--data", "rows.jsonl", cwd=tmp_path, code=2)
-    assert "sees other rows in rows.jsonl" in done.stderr
+    """Though they see as many: one leaves out a short row, the other a long one."""
+    for name, before, after in (("a", "min_chars: 1\n", "min_chars: 5\n"), ("b", "max_chars: null", "max_chars: 900")):
+        shutil.copytree(runs[1], tmp_path / name)
+        lock = tmp_path / name / "recipe.lock.yaml"
+        assert before in lock.read_text()
+        lock.write_text(lock.read_text().replace(before, after))
+    few = [json.loads(line) for line in PAIRS.read_text().splitlines()[:20]]
+    few[5]["question"], few[3]["answer"] = "Why?", "word " * 200
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    done = cli("compare", "a", "b", "--data", "rows.jsonl", cwd=tmp_path, code=2)
+    assert "b sees other rows in rows.jsonl than a" in done.stderr

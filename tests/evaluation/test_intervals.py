@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -56,3 +58,10 @@ def test_rows_that_do_not_count_are_left_out() -> None:
     groups = torch.arange(100) // 2
     assert interval(values, groups) == interval(values[:50], groups[:50])
     assert intervals.interval(torch.full((3,), torch.nan), None) is None
+
+
+def test_one_group_tells_nothing_of_others() -> None:
+    found = interval(drawn(50), torch.zeros(50, dtype=torch.int64))
+    assert found.value == pytest.approx(drawn(50).mean().item())
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)

@@ -23,21 +23,21 @@ def test_the_rows_to_come_are_touched_in_threads(table: Tensor, monkeypatch: pyt
     monkeypatch.setattr(Prefetch, "_touch", lambda self, rows: touched.extend(rows.tolist()))
     prefetch = Prefetch([torch.zeros(100, 4), table])
     for step in range(3):
-        prefetch.read(torch.arange(20 * step, 20 * step + 20))
+        prefetch.read([torch.arange(20 * step, 20 * step + 20)])
     assert set(touched) >= set(range(40))  # it has waited for those before the last
-    prefetch.read(torch.arange(0))
+    prefetch.read([torch.arange(0)])
     assert set(touched) == set(range(60))
 
 
 def test_a_row_that_cannot_be_read_is_an_error(table: Tensor) -> None:
     prefetch = Prefetch([table])
-    prefetch.read(torch.tensor([100]))
+    prefetch.read([torch.tensor([100])])
     with pytest.raises((IndexError, RuntimeError), match="out of range"):
-        prefetch.read(torch.tensor([0]))
+        prefetch.read([torch.tensor([0])])
 
 
 def test_nothing_is_read_for_tables_in_memory() -> None:
     prefetch = Prefetch([torch.zeros(10, 4)])
-    prefetch.read(torch.tensor([100]))
-    prefetch.read(torch.tensor([100]))
+    prefetch.read([torch.tensor([100])])
+    prefetch.read([torch.tensor([100])])
     assert prefetch._threads is None
