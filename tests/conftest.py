@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch is imported: workers side by side, and the commands they start, would fight over the cores with more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
+
+# A shell that starts tests in the background has them ignore it, and so would the commands that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")
