@@ -9,7 +9,7 @@ with its 95 % interval by the bootstrap over groups; ``ahead`` is the row's MRR@
 on the same rows, with its own interval. For ``faq`` answers are ranked within the row's group, and among all
 (``global_...``).
 
-Rows are kept in ``--output`` by set, row, seed and a digest of the code and the recipe, so the program can be stopped
+Rows are kept in ``--output`` by set, row, seed and digests of code and data, so the program can be stopped
 and goes on.
 """
 

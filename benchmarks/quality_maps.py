@@ -51,8 +51,7 @@ def recipe_of(name: str, *overrides: str) -> Recipe:
     return load_recipe(RECIPES / f"{name}.yaml", [*stand_in, *overrides], PluginHost.discover()).recipe
 
 
-def criterion_and_sampler(given: Set) -> tuple[Criterion, Sampler | None]:
-    recipe = recipe_of("lattice")
+def criterion_and_sampler(recipe: Recipe, given: Set) -> tuple[Criterion, Sampler | None]:
     sampler = None if recipe.sampler is None else built(recipe.sampler, SamplerContext())
     return build_criterion(recipe, given.splits.train.targets.shape[1]), sampler
 
@@ -70,7 +69,8 @@ def adapter(name: str, given: Set, seed: int) -> Fitted | None:
     train, validation = given.splits.train, given.splits.validation
     if why_left_out(name, train) is not None:
         return None
-    loss, sampler = criterion_and_sampler(given)
+    recipe = recipe_of("lattice")
+    loss, sampler = criterion_and_sampler(recipe, given)
     arrange = TrainingRows(train, len(train), seed, sampler=sampler).order
     metric = metric_of(given)
     tried = [
@@ -83,7 +83,7 @@ def adapter(name: str, given: Set, seed: int) -> Fitted | None:
             seed=seed,
             arrange=arrange,
             rate=rate,
-            batch_size=recipe_of("lattice").train.batch_size,
+            batch_size=recipe.train.batch_size,
         )
         for rate in RATES
     ]
@@ -103,7 +103,7 @@ def lattice(
     train = given.splits.train
     recipe = recipe_of(name, f"seed={seed}", f"train.monitor={metric_of(given)}", *overrides)
     core = build_core(recipe, train.inputs.shape[1], train.targets.shape[1])
-    loss, sampler = criterion_and_sampler(given)
+    loss, sampler = criterion_and_sampler(recipe, given)
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(
             data=given.splits,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,16 @@ from attrs import frozen
 
 from core_engine import Engine, Pairs, Splits
 
-MINILM = {"type": "minilm"}
+MINILM: dict[str, Any] = {"type": "minilm"}
+
+
+def layer(number: int) -> dict[str, Any]:
+    """MiniLM's hidden states after that layer, 0 to 6."""
+    return {"type": "openvino", "layer": number}
+
+
 #: A stand-in for an encoder that was never trained for similarity.
-WEAK = {"type": "minilm", "layer": 3}
+WEAK = layer(3)
 
 
 @frozen(eq=False)
@@ -37,7 +43,7 @@ def embedded(data: Path, name: str, teacher: dict[str, Any], validation: str | N
     corpus = folder / "corpus_test.jsonl"
     if corpus.exists():
         sources["corpus"] = {"type": "texts", "path": str(corpus)}
-    recipe = json.loads(json.dumps(PLAIN)) | {"data": sources, "teachers": {"teacher": teacher}, "teacher": "teacher"}
+    recipe = PLAIN | {"data": sources, "teachers": {"teacher": teacher}, "teacher": "teacher"}
     return Engine.from_recipe(recipe).data
 
 
@@ -74,7 +80,7 @@ def side_by_side(splits: list[Splits], base: Splits | None = None) -> Splits:
 
 
 def layers(data: Path, numbers: range | tuple[int, ...]) -> list[Splits]:
-    return [embedded(data, "wiki", {"type": "minilm", "layer": number}) for number in numbers]
+    return [embedded(data, "wiki", layer(number)) for number in numbers]
 
 
 def change_of_dimension(data: Path) -> Splits:

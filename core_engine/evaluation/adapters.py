@@ -15,8 +15,7 @@ from core_engine.contracts.metrics import METRICS, why_not_watch
 from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
-from core_engine.evaluation.baselines import cross_products
-from core_engine.evaluation.bodies import BODIES, Body, Gains
+from core_engine.evaluation.bodies import BODIES, Body
 from core_engine.evaluation.metrics import evaluate
 from core_engine.memory.tables import mean_row, sum_of_squares
 
@@ -100,9 +99,7 @@ def train_adapter(
     generator = torch.Generator().manual_seed(seed)
     body = BODIES[name](train.inputs.shape[1], train.targets.shape[1], generator)
     adapter = Adapter(body, train).to(device)
-    if isinstance(body, Gains):
-        mean = mean_row(train.inputs)
-        body.fit(cross_products(train.inputs, mean, train.inputs, mean))
+    body.fit(train.inputs, adapter.input_mean)
     loss = copy.deepcopy(loss)
 
     batches = math.ceil(len(train) / batch_size)

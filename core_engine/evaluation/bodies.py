@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.core.low_rank import LowRank
+from core_engine.evaluation.baselines import cross_products
 
 
 class Body(nn.Module):
     """``peak_rate``: the highest learning rate of its weights."""
 
     peak_rate: ClassVar[float] = 4e-4
+
+    def fit(self, inputs: Tensor, mean: Tensor) -> None:
+        """Before training, with its inputs ``[n, D_in]`` and their mean: nothing, for most."""
 
 
 class Linear(Body):
@@ -85,9 +89,8 @@ class Gains(Body):
         self.gains = nn.Parameter(torch.zeros(dim))
         self.register_buffer("axes", torch.eye(dim))
 
-    def fit(self, squares: Tensor) -> None:
-        """``squares`` float64 ``[D, D]``: the sum of ``z zᵀ`` over the training rows."""
-        self.axes.copy_(torch.linalg.eigh(squares).eigenvectors)
+    def fit(self, inputs: Tensor, mean: Tensor) -> None:
+        self.axes.copy_(torch.linalg.eigh(cross_products(inputs, mean, inputs, mean)).eigenvectors)
 
     def forward(self, inputs: Tensor) -> Tensor:
         output: Tensor = inputs + (inputs @ self.axes * self.gains) @ self.axes.T

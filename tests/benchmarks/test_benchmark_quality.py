@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 import quality
+import quality_sets
+
+from core_engine.host.host import PluginHost
+from core_engine.recipe.load import load_recipe
 
 QUICKSTART = Path(__file__).parents[2] / "plugins" / "core_engine_data" / "quickstart.jsonl"
 ROWS = ["identity", "gains", "lattice:default", "control:shuffled_targets"]
@@ -24,6 +28,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         chosen = [line for line in lines if part_of[json.loads(line)["domain"]] == part]
         (folder / "faq" / f"{part}.jsonl").write_text("\n".join(chosen) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.mark.parametrize("teacher", [quality_sets.MINILM, *(quality_sets.layer(number) for number in range(7))])
+def test_the_teachers_of_the_sets_are_ones_that_a_recipe_can_name(teacher: dict[str, Any]) -> None:
+    data = {"train": {"type": "quickstart"}}
+    recipe = quality_sets.PLAIN | {"data": data, "teachers": {"teacher": teacher}, "teacher": "teacher"}
+    loaded = load_recipe(recipe, [], PluginHost.discover()).recipe
+    assert loaded.teachers["teacher"].config.embedding_dim() == 384
 
 
 def figures(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
