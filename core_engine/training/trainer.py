@@ -45,6 +45,7 @@ from core_engine.training.plan import monitor_of, total_steps, trained_parameter
 from core_engine.training.ranks import Ranks
 from core_engine.training.rows import TrainingRows
 from core_engine.training.stopping import Monitor, Progress
+from core_engine.training.tally import Tally
 from core_engine.training.update import Updates
 from core_engine.training.validation import score_output
 
@@ -102,9 +103,7 @@ class Trainer:
     _progress: Progress = field(factory=Progress, init=False)
     _plateau: PlateauState = field(factory=PlateauState, init=False)
     _history: list[Record] = field(factory=list, init=False)
-    _sums: dict[str, Tensor] = field(factory=dict, init=False)
-    _summed_rows: Tensor | int = field(default=0, init=False)
-    _summed_steps: int = field(default=0, init=False)
+    _tally: Tally = field(factory=Tally, init=False)
     _asked: bool = field(default=False, init=False)
     _stopped: str | None = field(default=None, init=False)
     _stepped_rows: int = field(default=0, init=False)
@@ -226,19 +225,10 @@ class Trainer:
         rate = self.options.optimizer.lr * self._rates.factor(self.step - 1) * self._plateau.factor
         for group in updates.optimizer.param_groups:
             group["lr"] = rate
-        updates.step(self.step)
+        norm = updates.step()
         if self._average is not None:
             self._average.update_parameters(self.core)
-        counted: Tensor | int = count
-        if updates.goes_on:
-            # What was skipped must not stand in them.
-            finite = updates.was_finite()
-            means = {name: torch.where(finite, value, 0.0) for name, value in means.items()}
-            counted = torch.where(finite, count, 0)
-        for name, value in means.items():
-            self._sums[name] = self._sums[name].add_(value, alpha=count) if name in self._sums else value * count
-        self._summed_rows = self._summed_rows + counted
-        self._summed_steps += 1
+        self._tally.add(norm, means, count)
         self._clock.lap("optimiser")
 
     def _note_gradients(self) -> None:
@@ -251,9 +241,11 @@ class Trainer:
 
     def _require_finite_steps(self) -> None:
         """TrainingError that says which step was not finite, on which rows, and which module that came from."""
-        step = self._updates.first_bad()
-        if step is None:
+        tally = self._tally
+        tally.read()
+        if self._updates.goes_on or tally.first_bad is None:
             return
+        step = self.step - tally.steps + tally.first_bad
         named = [(f"core.{name}" if name else "core", module) for name, module in self.core.named_modules()]
         named += [(f"loss.{name}" if name else "loss", module) for name, module in self.criterion.named_modules()]
         # No update was made since, so that the step can be computed as it was.
@@ -270,17 +262,20 @@ class Trainer:
     def _close_epoch(self) -> str | None:
         """Logs the epoch, and evaluates where it is time. The reason to stop, or None."""
         self._require_finite_steps()
-        rows, steps = int(self._summed_rows), self._summed_steps
-        if not rows:
+        tally, self._tally = self._tally, Tally()
+        values = tally.means()
+        if not values:
             raise TrainingError(f"no step of epoch {self.epoch} (to step {self.step}) had a finite gradient; {_REMEDY}")
-        values = {name: float(total) / rows for name, total in self._sums.items()}
-        self._sums, self._summed_rows, self._summed_steps = {}, 0, 0
         if not math.isfinite(values["loss"]):
             raise TrainingError(f"the loss is {values['loss']} in epoch {self.epoch} (step {self.step}); {_REMEDY}")
         self._require_finite_weights()
         self._require_same_weights()
         values["lr"] = self._updates.optimizer.param_groups[0]["lr"]
-        values.update(self._updates.figures(steps))
+        if self._updates.goes_on:
+            values["skipped_steps"] = tally.bad
+        scale = self._updates.loss_scale()
+        if scale is not None:
+            values["loss_scale"] = scale
         values.update(self._passes.figures)
         if self.options.profile and isinstance(self.core, EmbeddingProcessor):
             values.update(state_sizes(self.core, self.validation.inputs))
@@ -363,9 +358,7 @@ class Trainer:
             "progress": attrs.asdict(self._progress),
             "plateau": attrs.asdict(self._plateau),
             "history": [attrs.asdict(record) for record in self._history],
-            "sums": self._sums,
-            "summed_rows": int(self._summed_rows),
-            "summed_steps": self._summed_steps,
+            "tally": self._tally.state_dict(),
             "has_gradient": self._has_gradient,
             "average": None if self._average is None else self._average.state_dict(),
             # The corpus follows from the data.
@@ -389,8 +382,7 @@ class Trainer:
             self._progress = Progress(**state["progress"])
             self._plateau = PlateauState(**state["plateau"])
             self._history = [Record(**record) for record in state["history"]]
-            self._sums = {name: total.to(self._has_gradient.device) for name, total in state["sums"].items()}
-            self._summed_rows, self._summed_steps = state["summed_rows"], state["summed_steps"]
+            self._tally.load_state_dict(state["tally"])
             self._has_gradient.copy_(state["has_gradient"])
             if self._average is not None:
                 self._average.load_state_dict(state["average"])

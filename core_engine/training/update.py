@@ -22,7 +22,7 @@ class Updates:
 
     Whether it does is known on the device alone: the optimiser is told by a flag, as
     :class:`torch.amp.GradScaler` tells it. With ``non_finite: stop`` no later step is taken either, so that the one at
-    fault can be computed again; its number is ``first_bad``, read when it suits. With ``skip``, and in float16, where
+    fault can be computed again. With ``skip``, and in float16, where
     the scale of the loss is found by letting some steps overflow, training goes on.
     """
 
@@ -33,19 +33,16 @@ class Updates:
     goes_on: bool = field(init=False)
     _scaler: torch.amp.GradScaler | None = field(init=False)
     _bad: Tensor = field(init=False)
-    _bad_steps: Tensor = field(init=False)
     _one: Tensor = field(init=False)
-    _last: int = field(default=0, init=False)
-    _norms: Tensor = field(init=False)
+    _no_gradient: Tensor = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         half = self.options.precision == "float16"
         self.goes_on = half or self.options.non_finite == "skip"
         self._scaler = torch.amp.GradScaler(self.device.type) if half else None
         self._bad = torch.zeros((), device=self.device)
-        self._bad_steps = torch.zeros((), device=self.device)
         self._one = torch.ones((), device=self.device)
-        self._norms = torch.zeros((), device=self.device)
+        self._no_gradient = torch.zeros((), device=self.device)
 
     def backward(self, loss: Tensor) -> None:
         """Adds the gradient of a part's share of the loss."""
@@ -56,12 +53,14 @@ class Updates:
         if self._scaler is not None:
             self._scaler.unscale_(self.optimizer)
 
-    def step(self, number: int) -> None:
-        """Takes optimiser step ``number`` (from 1), if it may be."""
+    def step(self) -> Tensor:
+        """Takes the step, if it may be. The norm of its gradient before clipping: float32 ``[]``, not finite where the
+        step was left out.
+        """
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
-            return  # the loss reaches no parameter, which the result says
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            return self._no_gradient  # the loss reaches no parameter, which the result says
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.options.clip_norm is not None:
             # Bit for bit clip_grad_norm_, which takes longer: it sorts gradients by device and dtype, twice.
             torch._foreach_mul_(gradients, (self.options.clip_norm / (norm + 1e-6)).clamp(max=1.0))
@@ -69,54 +68,32 @@ class Updates:
             self._bad.zero_()
         # By what GradScaler finds overflow, of the norm alone: the flag is set where it is not finite, never cleared.
         torch._amp_foreach_non_finite_check_and_unscale_([norm], self._bad, self._one)
-        self._bad_steps += self._bad
-        self._norms += torch.where(self.was_finite(), norm, 0.0) if self.goes_on else norm
         self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._last = number
         if self._scaler is not None:
             self._scaler.update()
+        return norm
 
-    def was_finite(self) -> Tensor:
-        """Whether the last step's gradient was: bool ``[]``, on the device."""
-        return self._bad == 0
-
-    def first_bad(self) -> int | None:
-        """The step whose gradient was not finite, if training cannot go on after it. Waits for the device."""
-        bad = 0 if self.goes_on else int(self._bad_steps)
-        return self._last - bad + 1 if bad else None
-
-    def figures(self, steps: int) -> dict[str, float]:
-        """Of the ``steps`` steps since the last call: mean norm of the gradient before clipping, and how many steps
-        were skipped. TrainingError where float16 cannot hold the gradients at any scale.
-        """
-        skipped = int(self._bad_steps)
-        found = {"grad_norm": float(self._norms) / max(1, steps - skipped)}
-        if self.goes_on:
-            found["skipped_steps"] = skipped
-        if self._scaler is not None:
-            found["loss_scale"] = scale = self._scaler.get_scale()
-            if scale < _LEAST_SCALE:
-                raise TrainingError(
-                    f"gradients overflow float16 however the loss is scaled (its scale is {scale:g}): set "
-                    f"train.precision to bfloat16 or float32, or lower train.optimizer.lr"
-                )
-        self._bad_steps.zero_()
-        self._norms.zero_()
-        return found
+    def loss_scale(self) -> float | None:
+        """Of float16. TrainingError where that cannot hold the gradients at any scale. Waits for the device."""
+        if self._scaler is None:
+            return None
+        scale = self._scaler.get_scale()
+        if scale < _LEAST_SCALE:
+            raise TrainingError(
+                f"gradients overflow float16 however the loss is scaled (its scale is {scale:g}): set "
+                f"train.precision to bfloat16 or float32, or lower train.optimizer.lr"
+            )
+        return scale
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
-            "bad_steps": self._bad_steps,
-            "norms": self._norms,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
-        self._bad_steps.copy_(state["bad_steps"])
-        self._norms.copy_(state["norms"])
