@@ -10,35 +10,39 @@ import attrs
 from attrs import frozen
 from torch import Tensor
 
-from core_engine.assembly.build import build_embedder
+from core_engine.assembly.build import build_embedder, build_sources
 from core_engine.assembly.files import file_source
 from core_engine.assembly.trained import load_core
 from core_engine.contracts.contexts import DataSourceContext
+from core_engine.contracts.data import Example
 from core_engine.contracts.objects import DataSource
 from core_engine.core.processor import EmbeddingProcessor
 from core_engine.data.noise import with_noise
 from core_engine.data.pairs import Pairs
-from core_engine.data.prepare import prepare_held_out
+from core_engine.data.prepare import prepare_held_out, prepare_test
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import evaluate, score_rows, summary
 from core_engine.host.host import PluginHost
 from core_engine.recipe.modes import Autoencoder
-from core_engine.recipe.schema import Recipe
+from core_engine.recipe.schema import Recipe, Split
 
 
 @frozen(eq=False)
 class HeldOut:
-    """A run's core, other rows as it takes them, and what it makes of them: ``output [n, D_out]``.
+    """A run's core, rows as it takes them, and what it makes of them: ``output [n, D_out]``.
 
-    ``ids``: of the rows, by the source. ``report``: of the data, plain.
+    ``pairs``: with the noise that the mode evaluates under. ``rows``, ``corpus_rows`` and ``report`` as in
+    :class:`core_engine.data.prepare.HeldOutRows`.
     """
 
     core: EmbeddingProcessor
+    recipe: Recipe
     pairs: Pairs
     corpus: Tensor | None
     output: Tensor
-    ids: list[str]
+    rows: list[Example]
+    corpus_rows: list[Example]
     report: dict[str, object]
 
 
@@ -58,41 +62,65 @@ def score_run(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) 
             for name, values in by_row.items()
             if (found := interval(values, pairs.group_ids)) is not None
         },
-        "baselines": _unfitted(held_out.core, pairs, held_out.corpus),
+        "baselines": {
+            name: evaluate(output, pairs, held_out.corpus)
+            for name, output in unfitted_baselines(held_out.core, pairs).items()
+        },
         "data": held_out.report,
     }
 
 
-def apply_to(run_dir: Path, data: Path, corpus: Path | None, host: PluginHost) -> HeldOut:
-    """The run's best core on the rows of a file, which are embedded by the run's teacher."""
+def apply_to(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHost) -> HeldOut:
+    """The run's best core on the rows of a file, or where ``data`` is None on the run's own test split, which is made
+    again from the locked recipe. Texts are embedded by the run's teacher. ``corpus``: in place of the run's own.
+    """
     trained = load_core(run_dir, host=host)
     recipe, core = trained.recipe, trained.core
     assert recipe is not None and isinstance(core, EmbeddingProcessor)  # noqa: S101, PT018 - made from the lock
-    pairs, extra, ids, report = prepare_held_out(
-        _source(recipe, data, host),
-        None if corpus is None else file_source(corpus, host, texts="texts"),
-        recipe.mode,
-        recipe.data.filters,
-        build_embedder(recipe, trained.device),
-    )
+    embedder = build_embedder(recipe, trained.device)
+    extra = None if corpus is None else file_source(corpus, host, texts="texts")
+    if data is None:
+        sources = build_sources(recipe, embedder)
+        held_out = prepare_test(
+            sources if extra is None else attrs.evolve(sources, corpus=extra),
+            recipe.mode,
+            recipe.data.filters,
+            recipe.data.split or Split(),
+            recipe.seed,
+            embedder,
+        )
+    else:
+        held_out = prepare_held_out(_source(recipe, data, host), extra, recipe.mode, recipe.data.filters, embedder)
+    pairs = held_out.pairs
     if pairs.inputs.shape[1] != trained.input_dim or pairs.targets.shape[1] != core.output_dim:
         raise DataError(
-            f"{data}: embeddings have {pairs.inputs.shape[1]} and {pairs.targets.shape[1]} dimensions; "
+            f"{data or run_dir}: embeddings have {pairs.inputs.shape[1]} and {pairs.targets.shape[1]} dimensions; "
             f"the run's core maps {trained.input_dim} to {core.output_dim}"
         )
     if isinstance(recipe.mode, Autoencoder):
         # In the measure of the training inputs, as in the run itself.
         std = recipe.mode.evaluation_noise * trained.input_rms / math.sqrt(trained.input_dim)
         pairs = with_noise(pairs, std, recipe.seed, "test")
-    return HeldOut(core, pairs, extra, trained(pairs.inputs), ids, report)
+    return HeldOut(
+        core,
+        recipe,
+        pairs,
+        held_out.corpus,
+        trained(pairs.inputs),
+        held_out.rows,
+        held_out.corpus_rows,
+        held_out.report,
+    )
 
 
-def _unfitted(core: EmbeddingProcessor, pairs: Pairs, corpus: Tensor | None) -> dict[str, dict[str, float]]:
+def unfitted_baselines(core: EmbeddingProcessor, pairs: Pairs) -> dict[str, Tensor]:
+    """What the maps that need no fitting make of the inputs, by name: identity and mean shift, ``[n, D]`` each. None
+    where input and target have different dimensions.
+    """
     if pairs.inputs.shape[1] != pairs.targets.shape[1]:
         return {}
     normalizer = core.normalizer.to(pairs.inputs.device)
-    shifted = pairs.inputs - normalizer.input_mean + normalizer.target_mean
-    return {"identity": evaluate(pairs.inputs, pairs, corpus), "mean_shift": evaluate(shifted, pairs, corpus)}
+    return {"identity": pairs.inputs, "mean_shift": pairs.inputs - normalizer.input_mean + normalizer.target_mean}
 
 
 def _source(recipe: Recipe, path: Path, host: PluginHost) -> DataSource:

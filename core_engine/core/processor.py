@@ -94,8 +94,11 @@ class EmbeddingProcessor(nn.Module):
         ``seed`` and ``sample_ids`` (int64 ``[B]``, default 0 to B - 1) key what is random in the kernel. DataError
         where the embeddings have another shape; EngineError where the kernel's result has.
         """
-        result = self.state_after(embedding, self.steps, seed, sample_ids)
-        output = self.reshape.from_lattice(result[..., : self.reshape.channels])
+        return self.output_of(self.state_after(embedding, self.steps, seed, sample_ids), embedding)
+
+    def output_of(self, state: Tensor, embedding: Tensor) -> Tensor:
+        """What is read from the last state ``[B, X, Y, Z, C]``, with what the shortcut adds: ``[B, D_out]``."""
+        output = self.reshape.from_lattice(state[..., : self.reshape.channels])
         if self.shortcut is not None:
             output = output + self.shortcut(self.normalizer.normalise_input(embedding))
         return self.normalizer.denormalise_output(output)
@@ -122,10 +125,11 @@ class EmbeddingProcessor(nn.Module):
             )
         return result
 
-    def reach(self) -> Reach:
-        """What the steps connect if cells hear of ``kernel.neighbours`` cells around them (6 where the kernel does not
-        say), round the lattice where ``kernel.periodic``.
+    def reach(self, steps: int | None = None) -> Reach:
+        """What ``steps`` steps (all, if None) connect if cells hear of ``kernel.neighbours`` cells around them (6 where
+        the kernel does not say), round the lattice where ``kernel.periodic``.
         """
         periodic = bool(getattr(self.kernel, "periodic", False))
         neighbours = int(getattr(self.kernel, "neighbours", 6))
-        return reach(self.reshape.input_cells, self.reshape.output_cells, self.steps, periodic, neighbours)
+        taken = self.steps if steps is None else steps
+        return reach(self.reshape.input_cells, self.reshape.output_cells, taken, periodic, neighbours)

@@ -57,6 +57,21 @@ class Splits:
     report: dict[str, object] = field(factory=dict)
 
 
+@frozen(eq=False)
+class HeldOutRows:
+    """Rows as a finished run is evaluated on, on the CPU, with what they were made of.
+
+    ``rows``: the example behind each row of ``pairs``. ``corpus`` ``[m, D]``, None where there is none, and
+    ``corpus_rows``, whose inputs it holds. ``report``: of the data, plain.
+    """
+
+    pairs: Pairs
+    corpus: Tensor | None
+    rows: list[Example]
+    corpus_rows: list[Example]
+    report: dict[str, object]
+
+
 def prepare(
     sources: Sources,
     mode: Autoencoder | Dialogue | Mixed,
@@ -125,18 +140,41 @@ def prepare_held_out(
     mode: Autoencoder | Dialogue | Mixed,
     filters: Filters,
     embed: Embed | None,
-) -> tuple[Pairs, Tensor | None, list[str], dict[str, object]]:
-    """Other data for a finished run, as evaluation takes it: pairs, corpus, ids of the rows, and report."""
+) -> HeldOutRows:
+    """Other data for a finished run, as evaluation takes it."""
     dropped: dict[str, dict[str, int]] = {}
     rows = held_out_rows(_filtered(read_examples(source, "test"), filters, "test", dropped), mode, "test")
     if len(rows) < 2:
         raise DataError(f"{len(rows)} rows are left; evaluation needs at least 2")
     corpus_rows = _corpus(corpus, rows)
     _require_one_form({"test": rows, "corpus": corpus_rows}, filters, mode)
+    return _held_out(rows, corpus_rows, embed, dropped)
+
+
+def prepare_test(
+    sources: Sources,
+    mode: Autoencoder | Dialogue | Mixed,
+    filters: Filters,
+    split: Split,
+    seed: int,
+    embed: Embed | None,
+) -> HeldOutRows:
+    """The test split that :func:`prepare` makes with these arguments, and nothing else embedded."""
+    rows, corpus_rows, dropped = _prepared_rows(sources, mode, filters, split, seed)
+    return _held_out(rows["test"], corpus_rows, embed, {part: dropped[part] for part in dropped if part == "test"})
+
+
+def _held_out(
+    rows: list[Example], corpus_rows: list[Example], embed: Embed | None, dropped: dict[str, dict[str, int]]
+) -> HeldOutRows:
     vectors = Vectors([rows, corpus_rows], embed)
-    tensor = vectors([row.input for row in corpus_rows]) if corpus_rows else None
-    ids = [row.id for row in rows]
-    return _pairs(rows, vectors), tensor, ids, {"rows": {"test": len(rows)}, "dropped": dropped}
+    return HeldOutRows(
+        pairs=_pairs(rows, vectors),
+        corpus=vectors([row.input for row in corpus_rows]) if corpus_rows else None,
+        rows=rows,
+        corpus_rows=corpus_rows,
+        report={"rows": {"test": len(rows)}, "dropped": dropped},
+    )
 
 
 def _prepared_rows(

@@ -1,0 +1,1 @@
+"""A finished run as a page that a person can read."""

@@ -1,0 +1,42 @@
+"""Writes a report, whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from core_engine.errors import OutputError
+from core_engine.report.drawing import Drawing
+
+PAGE, PICTURES = "report.html", "report"
+
+
+def write_report(folder: Path, page: str, figures: Mapping[str, Drawing]) -> Path:
+    """``folder/report.html`` and ``folder/report/NAME.png``, in place of those of an earlier report. Returns the page.
+
+    OutputError where they cannot be written; then what was there before still is.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as beside:
+            fresh = Path(beside) / PICTURES
+            fresh.mkdir()
+            for figure in figures.values():
+                (fresh / f"{figure.name}.png").write_bytes(figure.png)
+            (Path(beside) / PAGE).write_text(page, encoding="utf-8")
+            pictures, earlier = folder / PICTURES, Path(beside) / "earlier"
+            if pictures.exists():
+                pictures.replace(earlier)
+            try:
+                fresh.replace(pictures)
+            except OSError:
+                if earlier.exists():
+                    earlier.replace(pictures)
+                raise
+            (Path(beside) / PAGE).replace(folder / PAGE)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the report cannot be written: {error.strerror or error}; name another folder by --output"
+        ) from error
+    return folder / PAGE
