@@ -20,7 +20,7 @@ from core_engine.contracts.contexts import (
 from core_engine.contracts.objects import Teacher
 from core_engine.core.low_rank import LowRank
 from core_engine.core.processor import EmbeddingProcessor
-from core_engine.data.prepare import Sources
+from core_engine.data.rows import Sources
 from core_engine.errors import DataError, EngineError, PluginError, RecipeError
 from core_engine.randomness import derive_seed
 from core_engine.recipe.check import dimension_problem

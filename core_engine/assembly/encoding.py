@@ -11,7 +11,7 @@ import torch
 
 from core_engine.assembly.build import build_embedder, build_sources, resolve_device
 from core_engine.assembly.files import embedding_writer
-from core_engine.data.prepare import target_texts_of, texts_of
+from core_engine.data.rows import target_texts_of, texts_of
 from core_engine.errors import DataError
 from core_engine.log import ensure_logging
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed

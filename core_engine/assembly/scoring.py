@@ -10,7 +10,7 @@ import attrs
 from attrs import frozen
 from torch import Tensor
 
-from core_engine.assembly.build import build_embedder, build_sources
+from core_engine.assembly.build import build_core, build_embedder, build_sources
 from core_engine.assembly.files import file_source
 from core_engine.assembly.trained import load_core
 from core_engine.contracts.contexts import DataSourceContext
@@ -26,6 +26,7 @@ from core_engine.evaluation.metrics import evaluate, score_rows, summary
 from core_engine.host.host import PluginHost
 from core_engine.recipe.modes import Autoencoder
 from core_engine.recipe.schema import Recipe, Split
+from core_engine.training.inference import apply_core
 
 
 @frozen(eq=False)
@@ -121,6 +122,17 @@ def unfitted_baselines(core: EmbeddingProcessor, pairs: Pairs) -> dict[str, Tens
         return {}
     normalizer = core.normalizer.to(pairs.inputs.device)
     return {"identity": pairs.inputs, "mean_shift": pairs.inputs - normalizer.input_mean + normalizer.target_mean}
+
+
+def untrained_output(held_out: HeldOut) -> Tensor:
+    """``[n, D_out]``: what the run's core gives before training, where nothing that the run fits to its training rows
+    is trained as well (as the axes of a learned ``principal`` projection are), and where it started from no other run.
+    Elsewhere of another core: see that the figures are those of the run.
+    """
+    core = held_out.core
+    untrained = build_core(held_out.recipe, core.input_dim, core.output_dim).to(held_out.pairs.inputs.device).eval()
+    untrained.load_state_dict(dict(core.named_buffers()), strict=False)
+    return apply_core(untrained, held_out.pairs.inputs)
 
 
 def _source(recipe: Recipe, path: Path, host: PluginHost) -> DataSource:

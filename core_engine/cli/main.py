@@ -7,7 +7,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from core_engine.cli import apply, check, compare, encode, evaluate, explain, kernels, plugins, prove, report, run, store, sweep
+from core_engine.cli import (
+    apply,
+    check,
+    compare,
+    encode,
+    evaluate,
+    explain,
+    kernels,
+    plugins,
+    prove,
+    report,
+    run,
+    store,
+    sweep,
+)
 from core_engine.errors import EngineError, RecipeError
 from core_engine.log import configure_logging
 
@@ -31,7 +45,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for module in (run, sweep, check, prove, explain, kernels, encode, store, evaluate, compare, report, apply, plugins):
+    for module in (
+        run,
+        sweep,
+        check,
+        prove,
+        explain,
+        kernels,
+        encode,
+        store,
+        evaluate,
+        compare,
+        report,
+        apply,
+        plugins,
+    ):
         module.add(subparsers, common)
     return parser
 

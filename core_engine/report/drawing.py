@@ -23,7 +23,11 @@ COLOURS: Final = {
     "third": "#2f7d33",
     "fourth": "#7b3fa1",
 }
-_STYLE = {
+#: How series differ, besides.
+SERIES = ("first", "second", "third", "fourth")
+LINES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D")
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -92,3 +96,9 @@ def _inline(svg: str, name: str) -> str:
 def legend(axes: Any) -> None:
     """Where it hides least."""
     axes.legend(loc="best", fontsize=8, handlelength=1.6)
+
+
+def look(number: int, *, marker: bool = True) -> dict[str, Any]:
+    """Of a curve, by its number from 0 to 3."""
+    style = {"color": COLOURS[SERIES[number]], "linestyle": LINES[number]}
+    return {**style, "marker": _MARKERS[number]} if marker else style

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor
 
-from core_engine.assembly.scoring import HeldOut, apply_to, unfitted_baselines
+from core_engine.assembly.scoring import HeldOut, apply_to, unfitted_baselines, untrained_output
 from core_engine.errors import CheckpointError
 from core_engine.evaluation.metrics import score_rows, summary
 from core_engine.evaluation.signal import Signal, study_signal
 from core_engine.host.host import PluginHost
 from core_engine.report.distributions import Cosines, cosine_distributions, recall_curve
-from core_engine.report.errors import Candidates, ShownRow, Slice, best_and_worst, by_length, worst_groups
+from core_engine.report.error_analysis import Candidates, ShownRow, Slice, best_and_worst, by_length, worst_groups
 from core_engine.report.verdict import Comparison, Verdict, compare, judge, verdict_metric
 from core_engine.run.folder import LOCK_FILE, read_result
 from core_engine.training.inference import INFERENCE_SEED
@@ -72,8 +71,12 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
     by_row = score_rows(held_out.output, pairs, held_out.corpus)
     found = summary(held_out.output, pairs, by_row)
     unfitted = unfitted_baselines(core, pairs)
-    others = {name: score_rows(output, pairs, held_out.corpus) for name, output in unfitted.items()}
     own_split = data is None and corpus is None
+    others = {name: score_rows(output, pairs, held_out.corpus) for name, output in unfitted.items()}
+    if own_split:
+        untrained = score_rows(untrained_output(held_out), pairs, held_out.corpus)
+        if not _differing(untrained, result["untrained"]):
+            others["untrained core"] = untrained
     table: dict[str, Mapping[str, float | None]] = {"core": {**found, "parameters": result["parameters"]}}
     if own_split:
         table |= {"untrained core": result["untrained"], **result["baselines"]}
@@ -107,7 +110,7 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
         lengths=by_length(held_out, by_map),
         signal=signal,
         has_shortcut=core.shortcut is not None,
-        notes=_notes(held_out, result, found, records, own_split=own_split),
+        notes=_notes(held_out, result, by_row, records, own_split=own_split),
     )
 
 
@@ -124,9 +127,7 @@ def _verdict(
     figures = {name: row[metric] for name, row in table.items() if name != "core" and row[metric] is not None}
     comparisons: dict[str, Comparison] = {}
     for name, value in figures.items():
-        # Without noise, an untrained core is the mean shift.
-        twin = "mean_shift" if name == "untrained core" and _same(table[name], table.get("mean_shift", {})) else name
-        other = others[twin][metric] if twin in others else value
+        other = others[name][metric] if name in others else value
         assert other is not None  # noqa: S101 - those are left out
         comparisons[name] = compare(name, by_row[metric], other, groups, core)
     baselines = {name: value for name, value in figures.items() if name != "untrained core" and value is not None}
@@ -140,12 +141,9 @@ def _verdict(
     )
 
 
-def _same(one: Mapping[str, float | None], other: Mapping[str, float | None]) -> bool:
-    """Whether all metrics of the first are those of the second."""
-    return all(
-        name in other and value is not None and math.isclose(value, other[name] or math.nan, abs_tol=1e-6)
-        for name, value in one.items()
-    )
+def _differing(by_row: Mapping[str, Tensor], figures: Mapping[str, float | None]) -> list[str]:
+    """Metrics whose mean over rows is not the figure."""
+    return [name for name, values in by_row.items() if not abs(float(values.nanmean()) - (figures[name] or 0)) <= _SAME]
 
 
 def _dropped(held_out: HeldOut) -> dict[str, int]:
@@ -169,17 +167,17 @@ def _records(path: Path) -> list[Record] | None:
 def _notes(
     held_out: HeldOut,
     result: Mapping[str, Any],
-    found: Mapping[str, float],
+    by_row: Mapping[str, Tensor],
     records: list[Record] | None,
     *,
     own_split: bool,
 ) -> list[str]:
     notes = []
     if own_split:
-        other = [name for name, value in result["test"].items() if abs((value or 0.0) - found[name]) > _SAME]
-        if other:
+        differing = _differing(by_row, result["test"])
+        if differing:
             notes.append(
-                f"The core's figures here are not those in result.json ({', '.join(other)} differ): the data, the "
+                f"The core's figures here are not those in result.json ({', '.join(differing)} differ): the data, the "
                 f"teacher or the engine has changed since the run. The other rows of the table are the run's own."
             )
     else:

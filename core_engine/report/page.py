@@ -14,17 +14,14 @@ try:
     import jinja2
     from markupsafe import Markup
 except ImportError as missing:
-    raise PluginError(
-        f'a report needs the package jinja2: pip install "core-engine[report]" ({missing})'
-    ) from missing
+    raise PluginError(f'a report needs the package jinja2: pip install "core-engine[report]" ({missing})') from missing
 
 #: What each figure of the table means, in one sentence.
 MEANINGS: Final[Mapping[str, str]] = {
-    "cosine": "How alike output and target are, from -1 to 1 (higher is better, but see the next one).",
-    "cosine_shuffled": "The same with other rows' targets: what any two texts get (lower is better).",
-    "cosine_gap": "The first less the second (higher is better).",
-    "cosine_centred": "The cosine after what all outputs, and all targets, have in common is taken off (higher is better).",
-    "constant_cosine": "What one fixed vector for all rows would get as cosine.",
+    "cosine": "How alike output and own target are, from \N{MINUS SIGN}1 to 1 (higher is better).",
+    "cosine_shuffled": "How alike output and other rows' targets are, to measure the cosine against (lower is better).",
+    "cosine_gap": "Cosine less shuffled cosine (higher is better).",
+    "cosine_centred": "The cosine after what all outputs, or all targets, share is taken off (higher is better).",
     "recall@1": "Share of rows whose own target is the first of all candidates (1 is perfect).",
     "recall@10": "Share of rows whose own target is among the first ten (1 is perfect).",
     "mrr@10": "One divided by the rank of the own target, 0 beyond rank 10, on average (1 is perfect: always first).",
@@ -43,12 +40,12 @@ def render(facts: Facts, figures: Mapping[str, Drawing]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
+    environment.filters |= {"number": _number, "signed": lambda value: _number(value, "+.3f")}
     return environment.get_template("page.html").render(
         facts=facts,
         result=facts.result,
         figures={name: (figure, Markup(figure.svg)) for name, figure in figures.items()},  # noqa: S704 - our own
-        metrics=list(dict.fromkeys(name for row in facts.table.values() for name in row if name != "parameters")),
+        metrics=list(dict.fromkeys(name for row in facts.table.values() for name in row if name in MEANINGS)),
         meanings=MEANINGS,
         labels=LABELS,
         colours=COLOURS,
@@ -79,6 +76,6 @@ def lattice_warnings(facts: Facts) -> list[str]:
     return found
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    """A figure; a dash where there is none."""
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+def _number(value: float | None, form: str = ".3f") -> str:
+    """A figure, with a true minus sign; a dash where there is none."""
+    return "\N{EN DASH}" if value is None or value != value else format(value, form).replace("-", "\N{MINUS SIGN}")

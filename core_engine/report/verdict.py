@@ -105,14 +105,18 @@ def judge(
         )
     if not comparisons:
         remarks.append("There is nothing to compare with: no baseline applies to these embeddings.")
-    order = dict.fromkeys(name for name in ("identity", best, "untrained core") if name in comparisons)
-    shown = [comparisons[name] for name in order]
+    order = dict.fromkeys(("identity", best or "identity", "untrained core"))
+    shown = [comparisons[name] for name in order if name in comparisons]
     headline, tone = _headline(comparisons, best, trivial, constant, parameters)
     return Verdict(metric, headline, tone, shown, remarks)
 
 
 def _headline(
-    comparisons: Mapping[str, Comparison], best: str | None, trivial: bool, constant: bool, parameters: Mapping[str, int]
+    comparisons: Mapping[str, Comparison],
+    best: str | None,
+    trivial: bool,
+    constant: bool,
+    parameters: Mapping[str, int],
 ) -> tuple[str, str]:
     if constant:
         return "Broken: the core gives the same output whatever it is given.", "bad"
@@ -127,7 +131,10 @@ def _headline(
     if start.word == "not told apart from":
         return f"Not told: all rows are of one group, so nothing says whether the core differs from {named}.", "level"
     if start.word == "about level with":
-        return f"No clear gain: the core is about level with {named}, which costs nothing.", "level"
+        more = ""
+        if rival is not None and rival.word == "worse than":
+            more = f" It is worse than the best baseline, {LABELS.get(rival.name, rival.name)}."
+        return f"No clear gain: the core is about level with {named}, which costs nothing.{more}", "level"
     if trivial or rival is None or rival.name == start.name:
         return f"Good: the core is better than {named}.", "good"
     other = LABELS.get(rival.name, rival.name)

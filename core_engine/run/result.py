@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -29,8 +30,9 @@ class Result:
     ``rows_per_s``: training rows by second of training steps. ``step_seconds``: where the time of steps went, with
     ``train.profile``.
     ``parameters_without_gradient``: names of those that no gradient reached. ``seconds``: wall clock, in all and by
-    phase. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None where the system does not
-    tell. ``peak_device_mb``: highest memory of tensors on a CUDA device, likewise; None without one.
+    phase. ``machine``: what it ran on. ``peak_rss_mb``: highest resident memory of the process, in 10^6 bytes; None
+    where the system does not tell. ``peak_device_mb``: highest memory of tensors on a CUDA device, likewise; None
+    without one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Result:
     teacher: Mapping[str, Any] | None
     seconds_by_phase: Mapping[str, float]
     versions: Mapping[str, str] = field(factory=lambda: versions())
+    machine: Mapping[str, str] = field(factory=lambda: machine())
     format: int = RESULT_FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,6 +90,14 @@ def versions() -> dict[str, str]:
 
     names = ("core-engine", "torch", "transformers")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def machine() -> dict[str, str]:
+    """The machine that this process runs on, without its name."""
+    found = {"system": platform.platform(), "processor": platform.machine(), "cores": str(os.cpu_count())}
+    if torch.cuda.is_available():
+        found["accelerator"] = torch.cuda.get_device_name()
+    return found
 
 
 def peak_device_mb(device: torch.device) -> float | None:

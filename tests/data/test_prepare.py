@@ -10,7 +10,8 @@ from attrs import frozen
 from torch import Tensor
 
 from core_engine import Example
-from core_engine.data.prepare import Sources, Splits, prepare
+from core_engine.data.prepare import Splits, prepare
+from core_engine.data.rows import Sources
 from core_engine.errors import DataError
 from core_engine.recipe.difficulty import Length
 from core_engine.recipe.modes import Autoencoder, Dialogue, Mixed

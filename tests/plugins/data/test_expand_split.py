@@ -10,7 +10,8 @@ from attrs import frozen
 from expanding import RULES, embed, options, spread
 
 from core_engine import DataSourceContext, Example
-from core_engine.data.prepare import Sources, prepare
+from core_engine.data.prepare import prepare
+from core_engine.data.rows import Sources
 from core_engine.recipe.modes import Dialogue
 from core_engine.recipe.schema import Filters, Split
 

@@ -40,7 +40,7 @@ class ShownRow:
 
 @frozen
 class Slice:
-    """Some of the rows: how many, and the mean of a metric for the core and, where it is there, the teacher as it is."""
+    """Some of the rows: how many, and the mean of a metric for the core and for the teacher as it is, if there."""
 
     name: str
     rows: int
@@ -154,7 +154,7 @@ def by_length(held_out: HeldOut, by_row: Mapping[str, Tensor]) -> list[Slice]:
         rows = (part == number).nonzero().flatten()
         if len(rows):
             shortest, longest = int(lengths[rows].min()), int(lengths[rows].max())
-            slices.append(_slice(f"{shortest}–{longest}" if shortest < longest else f"{shortest}", rows, by_row))
+            slices.append(_slice(f"{shortest} to {longest}" if shortest < longest else f"{shortest}", rows, by_row))
     return slices
 
 
