@@ -18,7 +18,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "configs/quickstart.yaml"
-HEAVY = ("torch", "transformers", "matplotlib", "safetensors", "numpy", "optuna")
+HEAVY = ("torch", "transformers", "matplotlib", "safetensors", "numpy", "optuna", "jinja2")
 
 MODULES_AFTER = """
 import sys
@@ -38,6 +38,7 @@ print("\\n".join(sys.modules))
         ["--version"],
         ["run", "--help"],
         ["sweep", "--help"],
+        ["report", "--help"],
         ["sweep", str(QUICKSTART), "train.epoch=1,2"],
         ["plugins"],
         ["plugins", "--json"],
@@ -62,7 +63,7 @@ def test_importing_the_package_is_light(tmp_path: Path) -> None:
 
 def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").stdout
-    for command in ("run", "sweep", "check", "explain", "kernels", "evaluate", "apply", "plugins"):
+    for command in ("run", "sweep", "check", "explain", "kernels", "evaluate", "report", "apply", "plugins"):
         assert f"\n    {command} " in text
 
 
