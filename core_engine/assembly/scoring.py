@@ -116,12 +116,13 @@ def apply_to(run_dir: Path, data: Path | None, corpus: Path | None, host: Plugin
 
 def unfitted_baselines(core: EmbeddingProcessor, pairs: Pairs) -> dict[str, Tensor]:
     """What the maps that need no fitting make of the inputs, by name: identity and mean shift, ``[n, D]`` each. None
-    where input and target have different dimensions.
+    of them where input and target have different dimensions.
     """
     if pairs.inputs.shape[1] != pairs.targets.shape[1]:
         return {}
-    normalizer = core.normalizer.to(pairs.inputs.device)
-    return {"identity": pairs.inputs, "mean_shift": pairs.inputs - normalizer.input_mean + normalizer.target_mean}
+    means = core.normalizer.input_mean, core.normalizer.target_mean
+    input_mean, target_mean = (mean.to(pairs.inputs.device) for mean in means)
+    return {"identity": pairs.inputs, "mean_shift": pairs.inputs - input_mean + target_mean}
 
 
 def untrained_output(held_out: HeldOut) -> Tensor:

@@ -84,7 +84,8 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
         table |= {name: {**summary(unfitted[name], pairs, others[name]), "parameters": 0} for name in unfitted}
     candidates = Candidates(held_out)
     ranks = {name: candidates.ranks(output) for name, output in {"core": held_out.output, **unfitted}.items()}
-    signal = study_signal(core, pairs.inputs, pairs.targets, INFERENCE_SEED)
+    device = core.normalizer.input_mean.device
+    signal = study_signal(core, pairs.inputs.to(device), pairs.targets.to(device), INFERENCE_SEED)
     metric = verdict_metric(held_out.recipe)
     by_map = {"core": by_row[metric], **({"teacher": others["identity"][metric]} if "identity" in others else {})}
     best, worst = best_and_worst(held_out, candidates, ranks["core"], ranks.get("identity"))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from core_engine.evaluation.signal import Signal
 
-#: Slices that are shown at most, and cells of one above which it is drawn as a picture.
-_MOST_SLICES, _MOST_CELLS = 12, 1024
+#: Slices that are shown at most, and cells in all of them above which they are drawn as pictures.
+_MOST_SLICES, _MOST_CELLS = 12, 512
 
 
 def lattice_figures(signal: Signal) -> list[Drawing]:
@@ -103,7 +103,7 @@ def _by_step(
             axes.plot(range(len(values)), values, **look(number), label=label)
         axes.set(xlabel="step", ylabel=ylabel, **({"yscale": "log"} if logarithmic else {}))
         if not logarithmic:
-            axes.set_ylim(bottom=0 if min(map(min, series.values())) >= 0 else None)
+            axes.set_ylim(0, 1.08 * (max(map(max, series.values())) or 1.0))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(series) > 1:
             legend(axes)
@@ -129,7 +129,7 @@ def _slices(name: str, title: str, caption: str, cells: Any, *, centred: bool) -
                 cmap="PuOr_r" if centred else "viridis",
                 vmin=limits[0],
                 vmax=limits[1],
-                rasterized=cells[:, :, z].numel() > _MOST_CELLS,
+                rasterized=cells[:, :, shown].numel() > _MOST_CELLS,
                 edgecolors="face",
                 linewidth=0.2,
             )
