@@ -23,6 +23,9 @@ LABELS: Final[Mapping[str, str]] = {
     "procrustes": "the best rotation (Procrustes)",
     "linear": "the trained linear map",
     "mlp": "the trained two-layer adapter",
+    "gains": "the trained gains of the principal axes",
+    "low_rank_16": "the trained linear map of rank 16",
+    "low_rank_64": "the trained linear map of rank 64",
 }
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 import html5lib
+import numpy as np
 import pytest
 
+from core_engine import Engine
 from core_engine.errors import CheckpointError, DataError, OutputError
 from core_engine.evaluation.signal import study_signal
 from core_engine.host.host import PluginHost
@@ -179,6 +181,39 @@ def test_rows_of_another_file(run_dir: Path, tmp_path: Path) -> None:
     assert "The rows name no groups." in page
     with pytest.raises(DataError, match=r"none\.jsonl"):
         gather(run_dir, tmp_path / "none.jsonl", None, PluginHost.discover())
+
+
+def test_embeddings_without_texts(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype("f4")
+    np.save(tmp_path / "x.npy", rows)
+    np.save(tmp_path / "y.npy", np.concatenate([rows, -rows[:, :4]], axis=1))
+    recipe = {
+        "data": {
+            "train": {"type": "embeddings", "inputs": str(tmp_path / "x.npy"), "targets": str(tmp_path / "y.npy")},
+            "split": {"validation": 0.2, "test": 0.3},
+        },
+        "mode": {"type": "dialogue"},
+        "reshape": {"type": "linear", "channels": 2},
+        "lattice": {"size": [4, 2, 1], "channels": 4, "steps": 2, "kernel": {"type": "gru"}},
+        "loss": [{"type": "cosine"}],
+        "train": {"epochs": 1, "batch_size": 16},
+        "evaluation": {"baselines": ["identity", "ridge"]},
+        "loggers": [{"type": "jsonl"}],
+        "output": str(tmp_path / "runs"),
+    }
+    result = Engine.from_recipe(recipe).run()
+    assert result is not None
+    facts = gather(result.run_dir, None, None, PluginHost.discover())
+    assert facts.notes == [
+        "The rows are embeddings without texts: examples show the rows' ids, and there are no lengths."
+    ]
+    assert [one.name for one in facts.verdict.comparisons] == ["ridge", "untrained core"]
+    drawings = draw_figures(facts)
+    assert set(drawings) == FIGURES - {"cosine_teacher", "length"}
+    page = render(facts, drawings)
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert "(embedding, row " in page
+    assert "identity is left out: identity needs inputs and targets of one dimension, not 8 and 12." in page
 
 
 def test_a_run_that_is_not_finished(tmp_path: Path) -> None:
