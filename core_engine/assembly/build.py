@@ -18,8 +18,8 @@ from core_engine.contracts.contexts import (
     TeacherContext,
 )
 from core_engine.contracts.objects import Teacher
-from core_engine.core.low_rank import LowRank
 from core_engine.core.processor import EmbeddingProcessor
+from core_engine.core.shortcut import Shortcut
 from core_engine.data.rows import Sources
 from core_engine.errors import DataError, EngineError, PluginError, RecipeError
 from core_engine.randomness import derive_seed
@@ -141,9 +141,12 @@ def build_core(recipe: Recipe, input_dim: int, output_dim: int) -> EmbeddingProc
     )
 
 
-def _shortcut(recipe: Recipe, input_dim: int, output_dim: int) -> LowRank | None:
-    rank = recipe.lattice.shortcut
-    return LowRank(input_dim, output_dim, rank, derive_seed(recipe.seed, "shortcut")) if rank else None
+def _shortcut(recipe: Recipe, input_dim: int, output_dim: int) -> Shortcut | None:
+    options = recipe.lattice.shortcut
+    if options is None:
+        return None
+    seed = derive_seed(recipe.seed, "shortcut")
+    return Shortcut(input_dim, output_dim, options.rank, options.width, seed)
 
 
 def build_criterion(recipe: Recipe, dim: int, further: Mapping[str, int] | None = None) -> Criterion:

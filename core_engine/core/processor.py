@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.contracts.objects import Kernel, Reshape
-from core_engine.core.low_rank import LowRank
 from core_engine.core.normalizer import Normalizer
 from core_engine.core.reach import Reach, reach
+from core_engine.core.shortcut import Shortcut
 from core_engine.errors import DataError, EngineError
 from core_engine.memory.tables import mapped
 
@@ -23,11 +23,13 @@ class EmbeddingProcessor(nn.Module):
         drive  = reshape.to_lattice(z)                      [B, X, Y, Z, E]
         state  = drive in the first E channels, 0 in the others       [B, X, Y, Z, C]
         state  = kernel(state, drive, steps, seed, sample_ids)
-        out    = reshape.from_lattice(state[..., :E]) + shortcut(z)
+        out    = reshape.from_lattice(state[..., :E])
+               or, with a shortcut,  reshape.from_lattice(state[..., :E] - drive) + shortcut(z)
         y      = out * target_scale + target_mean
 
-    With a kernel that leaves the state as it is and a reshape that is exact, this is the mean shift. ``shortcut`` is
-    there if asked for: a linear map of low rank beside the lattice, which starts at zero.
+    With a kernel that leaves the state as it is and a reshape that is exact, this is the mean shift. A ``shortcut`` is
+    there if asked for: then the embedding passes beside the lattice, and what is read from the lattice is what its
+    steps have changed.
 
     Parts: ``normalizer``, ``reshape``, ``kernel``, ``shortcut``. ``size`` is X, Y, Z; ``channels`` is C; ``steps`` is
     T. Parameters, state and result have one dtype (``.double()`` makes it float64); under autocast the state stays in
@@ -37,7 +39,7 @@ class EmbeddingProcessor(nn.Module):
     reshape: Reshape
     kernel: nn.Module
     normalizer: Normalizer
-    shortcut: LowRank | None
+    shortcut: Shortcut | None
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class EmbeddingProcessor(nn.Module):
         channels: int,
         steps: int,
         centre: bool = True,
-        shortcut: LowRank | None = None,
+        shortcut: Shortcut | None = None,
     ) -> None:
         """EngineError where a part is no module, the reshape has more channels than the lattice, or ``steps`` is 0."""
         super().__init__()
@@ -77,16 +79,18 @@ class EmbeddingProcessor(nn.Module):
 
     @torch.no_grad()
     def fit(self, inputs: Tensor, targets: Tensor) -> None:
-        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]``: the normalizer, then the reshape.
+        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]``: the normalizer, then the reshape
+        and the shortcut.
 
         DataError where the data cannot be fitted to, see :meth:`Normalizer.fit`.
         """
         self.normalizer.fit(inputs, targets, centre=self.centre)
         normalizer = self.normalizer
-        self.reshape.fit(
-            mapped(normalizer.normalise_input, inputs, normalizer.input_mean),
-            mapped(normalizer.normalise_target, targets, normalizer.target_mean),
-        )
+        normal_inputs = mapped(normalizer.normalise_input, inputs, normalizer.input_mean)
+        normal_targets = mapped(normalizer.normalise_target, targets, normalizer.target_mean)
+        self.reshape.fit(normal_inputs, normal_targets)
+        if self.shortcut is not None:
+            self.shortcut.fit(normal_inputs, normal_targets)
 
     def forward(self, embedding: Tensor, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:
         """``[B, D_in] -> [B, D_out]``.
@@ -98,9 +102,12 @@ class EmbeddingProcessor(nn.Module):
 
     def output_of(self, state: Tensor, embedding: Tensor) -> Tensor:
         """What is read from the last state ``[B, X, Y, Z, C]``, with what the shortcut adds: ``[B, D_out]``."""
-        output = self.reshape.from_lattice(state[..., : self.reshape.channels])
-        if self.shortcut is not None:
-            output = output + self.shortcut(self.normalizer.normalise_input(embedding))
+        values = state[..., : self.reshape.channels]
+        if self.shortcut is None:
+            output = self.reshape.from_lattice(values)
+        else:
+            z = self.normalizer.normalise_input(embedding)
+            output = self.reshape.from_lattice(values - self.reshape.to_lattice(z)) + self.shortcut(z)
         return self.normalizer.denormalise_output(output)
 
     def state_after(self, embedding: Tensor, steps: int, seed: int = 0, sample_ids: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core_engine.data.pairs import Pairs
 from core_engine.evaluation.metrics import evaluate
-from core_engine.memory.tables import blocks, mean_row
+from core_engine.memory.tables import cross_products, mean_row
 
 Map = Callable[[Tensor], Tensor]
 
@@ -47,8 +47,8 @@ def ridge(train: Pairs, validation: Pairs) -> Map:
     λ is the one of 1e-5, 1e-4, 1e-3, 1e-2 with the best MRR@10 on ``validation``. Solved in float64.
     """
     input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
-    gram = cross_products(train.inputs, input_mean, train.inputs, input_mean)
-    cross = cross_products(train.inputs, input_mean, train.targets, target_mean)
+    gram = cross_products(train.inputs, train.inputs, input_mean, input_mean)
+    cross = cross_products(train.inputs, train.targets, input_mean, target_mean)
     unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
 
     def solution(strength: float) -> Affine:
@@ -67,7 +67,7 @@ def procrustes(train: Pairs, validation: Pairs) -> Map:
     ``R = U Vᵀ`` where ``XᵀY = U S Vᵀ``. Computed in float64.
     """
     input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
-    u, _, v_transposed = torch.linalg.svd(cross_products(train.inputs, input_mean, train.targets, target_mean))
+    u, _, v_transposed = torch.linalg.svd(cross_products(train.inputs, train.targets, input_mean, target_mean))
     return Affine(input_mean, target_mean, (u @ v_transposed).to(train.inputs.dtype))
 
 
@@ -88,11 +88,3 @@ def why_left_out(name: str, train: Pairs) -> str | None:
     if name in _EQUAL_DIMENSIONS_ONLY and input_dim != target_dim:
         return f"{name} needs inputs and targets of one dimension, not {input_dim} and {target_dim}"
     return None
-
-
-def cross_products(left: Tensor, left_mean: Tensor, right: Tensor, right_mean: Tensor) -> Tensor:
-    """``Σ (left_i - mean)ᵀ (right_i - mean)`` in float64, in blocks, so that no float64 copy of the data exists."""
-    total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
-    for rows in blocks(left):
-        total += (left[rows] - left_mean).double().T @ (right[rows] - right_mean).double()
-    return total

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.core.low_rank import LowRank
-from core_engine.evaluation.baselines import cross_products
+from core_engine.memory.tables import cross_products
 
 
 class Body(nn.Module):
@@ -90,7 +90,7 @@ class Gains(Body):
         self.register_buffer("axes", torch.eye(dim))
 
     def fit(self, inputs: Tensor, mean: Tensor) -> None:
-        self.axes.copy_(torch.linalg.eigh(cross_products(inputs, mean, inputs, mean)).eigenvectors)
+        self.axes.copy_(torch.linalg.eigh(cross_products(inputs, inputs, mean, mean)).eigenvectors)
 
     def forward(self, inputs: Tensor) -> Tensor:
         output: Tensor = inputs + (inputs @ self.axes * self.gains) @ self.axes.T

@@ -107,6 +107,19 @@ def sum_of_squares(table: Tensor, mean: Tensor | None = None) -> Tensor:
     return total
 
 
+def cross_products(
+    left: Tensor, right: Tensor, left_mean: Tensor | None = None, right_mean: Tensor | None = None
+) -> Tensor:
+    """``Σ (left_i - left_mean)ᵀ (right_i - right_mean)``, of ``[n, D]`` and ``[n, E]``, in float64; no mean is zero."""
+    total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
+    for rows in blocks(left):
+        one, other = left[rows], right[rows]
+        one = one if left_mean is None else one - left_mean
+        other = other if right_mean is None else other - right_mean
+        total += one.double().T @ other.double()
+    return total
+
+
 def _in_file(size: int) -> Tensor:
     """uint8 ``[size]``."""
     folder = cache_dir()

@@ -114,6 +114,16 @@ def _memory(instance: object, attribute: attrs.Attribute[Any], value: Any) -> No
 
 
 @frozen
+class Shortcut:
+    """What stands beside the lattice: a learned gain for each principal axis of the training inputs, and an offset."""
+
+    #: Rank of a learned linear map among the axes; it starts at zero. 0 for none.
+    rank: int = field(default=0, validator=ge(0))
+    #: How many axes that map joins, the largest first.
+    width: int = field(default=384, validator=ge(1))
+
+
+@frozen
 class Lattice:
     """The grid of cells.
 
@@ -124,8 +134,8 @@ class Lattice:
     kernel: Annotated[ComponentRef, Slot(Kind.KERNEL)]
     channels: int = field(default=16, validator=ge(1))
     steps: int = field(default=4, validator=ge(1))
-    #: Rank of a learned linear map from the embedding to the output, beside the lattice; it starts at zero. 0 for none.
-    shortcut: int = field(default=0, validator=ge(0))
+    #: Lets the embedding pass beside the lattice, whose steps then learn what to change of it.
+    shortcut: Shortcut | None = None
     #: What computes the cells: ``reference`` is the kernel's own plain PyTorch, ``auto`` the fastest that can.
     backend: Annotated[str, NameOf(Kind.BACKEND, (AUTO, REFERENCE))] = AUTO
     #: What training keeps for the backward pass: ``none`` bounds nothing, ``states`` keeps each step's state and
