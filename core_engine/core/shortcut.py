@@ -20,8 +20,8 @@ class Shortcut(nn.Module):
     """``[B, D_in] -> [B, D_out]``, normalised rows, in the coordinates of the training inputs' principal axes V::
 
         c = V z
-        c = (1 + 16 gains) * c,  and of its first m values:  c[:m] + low_rank(V z [:m])
-        y = readout c + 3 offset
+        c = (1 + 40 gains) * c,  and of its first m values:  c[:m] + low_rank(V z [:m])
+        y = readout c + 6 offset
 
     ``readout`` is Vᵀ where D_in = D_out, so that the shortcut starts as the identity; else the ridge regression of the
     targets on V z, one column for each axis: there it starts as that regression. Gains ``[D_in]``, offset ``[D_out]``

@@ -9,7 +9,7 @@ from core_engine_reshapes import Linear, Projection
 from torch import Tensor, nn
 
 from core_engine import CellLoop, EmbeddingProcessor, KernelContext, ReshapeContext
-from core_engine.core.low_rank import LowRank
+from core_engine.core.shortcut import Shortcut
 from core_engine.errors import DataError, EngineError
 
 SIZE = (2, 2, 2)
@@ -35,7 +35,7 @@ def processor(
     input_dim: int = 13,
     output_dim: int = 13,
     channels: int = 4,
-    shortcut: LowRank | None = None,
+    shortcut: Shortcut | None = None,
     **options: Any,
 ) -> EmbeddingProcessor:
     built = reshape.build(ReshapeContext(input_dim, output_dim, SIZE, seed=0))
@@ -249,24 +249,29 @@ def test_parts_that_do_not_fit_together() -> None:
         )
 
 
-def test_a_shortcut_starts_at_zero_and_is_added_to_what_the_lattice_gives() -> None:
-    shortcut = LowRank(13, 13, rank=3, seed=1)
-    plain, beside = moved(processor()), moved(processor(shortcut=LowRank(13, 13, rank=3, seed=1)))
+def test_beside_a_shortcut_the_lattice_gives_what_its_steps_change() -> None:
+    plain, beside = moved(processor()), moved(processor(shortcut=Shortcut(13, 13, rank=3, width=13, seed=1)))
     x, y = rows(50, 13), rows(50, 13, seed=1) * 2 + 1
     for core in (plain, beside):
         core.fit(x, y)
+    beside.kernel.load_state_dict(plain.kernel.state_dict())
+    assert beside.shortcut is not None
     with torch.no_grad():
-        assert not shortcut(x).any()
-        assert beside.shortcut is not None
-        values = (x - x.mean(0)) / beside.normalizer.input_scale
-        through = values @ beside.shortcut.down.T @ beside.shortcut.up.T
-        beside.kernel.load_state_dict(plain.kernel.state_dict())
-        expected = plain(x) + through * beside.normalizer.target_scale
+        z = beside.normalizer.normalise_input(x)
+        unchanged = plain.reshape.from_lattice(plain.reshape.to_lattice(z))
+        expected = plain(x) + (beside.shortcut(z) - unchanged) * beside.normalizer.target_scale
         torch.testing.assert_close(beside(x), expected, rtol=1e-4, atol=1e-5)
-        assert through.abs().max() > 0.1
+        assert (beside.shortcut(z) - z).abs().max() > 0.1
 
 
-def test_a_shortcut_is_drawn_by_its_seed() -> None:
-    assert torch.equal(LowRank(5, 4, 2, seed=3).down, LowRank(5, 4, 2, seed=3).down)
-    assert not torch.equal(LowRank(5, 4, 2, seed=3).down, LowRank(5, 4, 2, seed=4).down)
-    assert LowRank(500, 4, 200, seed=3).down.std().item() == pytest.approx(500**-0.5, rel=0.02)
+@pytest.mark.parametrize("output_dim", [13, 21])
+def test_a_core_with_a_shortcut_starts_as_the_shortcut(output_dim: int) -> None:
+    x, y = rows(50, 13), rows(50, output_dim, seed=1) * 2 + 1
+    core = processor(
+        reshape=Projection(channels=2), output_dim=output_dim, shortcut=Shortcut(13, output_dim, 0, width=13, seed=1)
+    )
+    core.fit(x, y)
+    assert core.shortcut is not None
+    with torch.no_grad():
+        expected = core.normalizer.denormalise_output(core.shortcut(core.normalizer.normalise_input(x)))
+        torch.testing.assert_close(core(x), expected)

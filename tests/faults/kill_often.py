@@ -49,7 +49,7 @@ def killed_run(output: Path, steps: int, delay: float) -> bool:
         finally:
             os._exit(code)
     os.close(writing)
-    with open(reading, "rb") as told:
+    with os.fdopen(reading, "rb") as told:
         told.read(steps)  # less where the run ended before
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
