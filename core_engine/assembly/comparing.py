@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core_engine.assembly.scoring import apply_to
+from core_engine.assembly.held_out import apply_to
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import score_rows, summary
@@ -27,11 +27,11 @@ def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: Pl
     first: tuple[Path, list[str], dict[str, Tensor]] | None = None
     for run in runs:
         held_out = apply_to(run, data, corpus, host)
-        pairs = held_out.pairs
+        pairs, ids = held_out.pairs, [row.id for row in held_out.rows]
         by_row = score_rows(held_out.output, pairs, held_out.corpus)
         if first is None:
-            first = run, held_out.ids, by_row
-        if first[1] != held_out.ids:
+            first = run, ids, by_row
+        if first[1] != ids:
             raise DataError(
                 f"{run} sees other rows in {data} than {first[0]}: their modes or filters differ, so there is nothing "
                 f"to compare row by row"

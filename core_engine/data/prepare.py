@@ -125,8 +125,8 @@ def prepare_held_out(
     mode: Autoencoder | Dialogue | Mixed,
     filters: Filters,
     embed: Embed | None,
-) -> tuple[Pairs, Tensor | None, list[str], dict[str, object]]:
-    """Other data for a finished run, as evaluation takes it: pairs, corpus, ids of the rows, and report."""
+) -> tuple[Pairs, Tensor | None, list[Example], dict[str, object]]:
+    """Other data for a finished run, as evaluation takes it: pairs, corpus, the rows themselves, and report."""
     dropped: dict[str, dict[str, int]] = {}
     rows = held_out_rows(_filtered(read_examples(source, "test"), filters, "test", dropped), mode, "test")
     if len(rows) < 2:
@@ -135,8 +135,7 @@ def prepare_held_out(
     _require_one_form({"test": rows, "corpus": corpus_rows}, filters, mode)
     vectors = Vectors([rows, corpus_rows], embed)
     tensor = vectors([row.input for row in corpus_rows]) if corpus_rows else None
-    ids = [row.id for row in rows]
-    return _pairs(rows, vectors), tensor, ids, {"rows": {"test": len(rows)}, "dropped": dropped}
+    return _pairs(rows, vectors), tensor, rows, {"rows": {"test": len(rows)}, "dropped": dropped}
 
 
 def _prepared_rows(

@@ -12,7 +12,7 @@ from torch import Tensor
 from core_engine.errors import DataError
 
 #: Cosines closer than this are one score: above float64 rounding, below what float32 embeddings can tell apart.
-_TIE = 1e-12
+TIE = 1e-12
 
 
 def unit_rows(rows: Tensor) -> Tensor:
@@ -76,9 +76,9 @@ def _rank_in_pool(queries: Tensor, candidates: Tensor, relevant: Tensor, block: 
         rows = slice(first, first + block)
         unit_queries = unit_rows(queries[rows])
         own = (unit_queries * unit_rows(candidates[relevant[rows]])).sum(-1, keepdim=True)
-        # The relevant candidate is within _TIE of its own score, and so is counted exactly once: the 1 of the rank.
+        # The relevant candidate is within TIE of its own score, and so is counted exactly once: the 1 of the rank.
         for some in candidates.split(block):
-            ranks[rows] += (unit_queries @ unit_rows(some).T >= own - _TIE).sum(-1)
+            ranks[rows] += (unit_queries @ unit_rows(some).T >= own - TIE).sum(-1)
     return ranks
 
 
