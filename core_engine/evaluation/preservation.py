@@ -11,7 +11,7 @@ from core_engine.evaluation.metrics import distinct_targets
 from core_engine.evaluation.retrieval import TIE, unit_rows
 
 #: Cosines at a time.
-_SCORES = 2**20
+_SCORES = 2**21
 
 
 def preservation(output: Tensor, pairs: Pairs, *, scores: int = _SCORES) -> dict[str, float]:
@@ -21,8 +21,7 @@ def preservation(output: Tensor, pairs: Pairs, *, scores: int = _SCORES) -> dict
     - ``rank_correlation``: Spearman's correlation of the two (Spearman, 1904, "The Proof and Measurement of Association
       between Two Things"), that is Pearson's of their ranks, of equal cosines the mean rank. Comparing spaces by their
       lists of similarities is representational similarity analysis (Kriegeskorte, Mur and Bandettini, 2008).
-    - ``overlap@10``: the share of the 10 nearest answers, or of all where there are fewer, that is in both lists. Of
-      equal cosines those come first whose answer does in the data's order of ids.
+    - ``overlap@10``: the share of the 10 nearest answers, or of all where there are fewer, that is in both lists.
 
     Both are 1 where the output is the target. A row whose output or target is zero or not finite counts 0 in both.
     Cosines closer than 1e-12 are equal. Computed in float64; about ``scores`` cosines exist at once, and m at least.
@@ -42,14 +41,17 @@ def preservation(output: Tensor, pairs: Pairs, *, scores: int = _SCORES) -> dict
 
 
 def _ranked(cosines: Tensor) -> tuple[Tensor, Tensor]:
-    """Ranks ``[n, m]`` from 0, the highest first, equal values sharing their mean rank; and the order, int64."""
-    values, order = (cosines / TIE).round().sort(stable=True, dim=-1, descending=True)
+    """Ranks from 0, the highest first, equal values sharing their mean rank, and the order, int64: ``[n, m]`` both."""
+    values, order = cosines.sort(dim=-1, descending=True)
     places = torch.arange(values.shape[1], dtype=torch.float64, device=values.device)
-    edge = values.new_ones(len(values), 1, dtype=torch.bool)
-    differs = values[:, 1:] != values[:, :-1]
-    first = torch.where(torch.cat([edge, differs], 1), places, 0).cummax(-1).values
-    last = torch.where(torch.cat([differs, edge], 1), places, torch.inf).flip(-1).cummin(-1).values.flip(-1)
-    return torch.empty_like(values).scatter_(-1, order, (first + last) / 2), order
+    differs = values[:, :-1] - values[:, 1:] > TIE
+    ranks = places.expand_as(values)
+    if not differs.all():
+        edge = values.new_ones(len(values), 1, dtype=torch.bool)
+        first = torch.where(torch.cat([edge, differs], 1), places, 0).cummax(-1).values
+        last = torch.where(torch.cat([differs, edge], 1), places, torch.inf).flip(-1).cummin(-1).values.flip(-1)
+        ranks = (first + last) / 2
+    return torch.empty_like(values).scatter_(-1, order, ranks), order
 
 
 def _correlation(left: Tensor, right: Tensor) -> Tensor:
