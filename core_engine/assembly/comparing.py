@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core_engine.assembly.scoring import apply_to
+from core_engine.assembly.held_out import apply_to
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import score_rows, summary
@@ -27,8 +27,7 @@ def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: Pl
     first: tuple[Path, list[str], dict[str, Tensor]] | None = None
     for run in runs:
         held_out = apply_to(run, data, corpus, host)
-        pairs = held_out.pairs
-        ids = [row.id for row in held_out.rows]
+        pairs, ids = held_out.pairs, [row.id for row in held_out.rows]
         by_row = score_rows(held_out.output, pairs, held_out.corpus)
         if first is None:
             first = run, ids, by_row

@@ -19,6 +19,10 @@ def add(subparsers: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corpus", metavar="FILE", type=Path, help="texts to retrieve among, beside the answers in FILE"
     )
+    parser.add_argument("--by-group", action="store_true", help="list the figures of each group, worst first")
+    parser.add_argument(
+        "--history", action="store_true", help="what conversations' earlier turns are worth; embeds questions alone"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(handler=run)
 
@@ -27,10 +31,17 @@ def run(arguments: argparse.Namespace) -> int:
     host = PluginHost.discover(arguments.disable_plugin)
 
     from core_engine.assembly.scoring import score_run
-    from core_engine.cli.show import print_table
+    from core_engine.cli.show import print_groups, print_history, print_table
     from core_engine.run.result import json_safe
 
-    scores = score_run(arguments.run_dir, arguments.data, arguments.corpus, host)
+    scores = score_run(
+        arguments.run_dir,
+        arguments.data,
+        arguments.corpus,
+        host,
+        by_group=arguments.by_group,
+        history=arguments.history,
+    )
     if arguments.json:
         print(json.dumps(json_safe(scores), indent=2, allow_nan=False))
     else:
@@ -38,4 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"rows: {scores['data']['rows']['test']}")
         ranges = [f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in scores["intervals"].items() if low <= high]
         print(f"95 % intervals of the core's figures: {', '.join(ranges) or 'none, since all rows are of one group'}")
+        print("\nthe space of the outputs, beside the teacher's own answers:")
+        print_table(scores["space"])
+        if "history" in scores:
+            print_history(scores["history"])
+        if "groups" in scores:
+            print("\nby group, worst first:")
+            print_groups(scores["groups"])
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,43 @@ def print_comparison(runs: Sequence[Mapping[str, Any]]) -> None:
             cells.append(told)
         table.add_row(*cells)
     _console().print(table)
+
+
+def print_groups(groups: Sequence[Mapping[str, Any]]) -> None:
+    """The figures of each group on stdout, in the order given."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from core_engine.evaluation.table import HEADINGS
+
+    metrics = [name for name in groups[0] if name not in ("group", "rows")]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    table.add_column("group", overflow="fold")
+    for head in ("rows", *(HEADINGS[metric] for metric in metrics)):
+        table.add_column(head, justify="right", no_wrap=True)
+    for group in groups:
+        values = ["" if math.isnan(group[metric]) else f"{group[metric]:.3f}" for metric in metrics]
+        table.add_row(Text(group["group"]), f"{group['rows']:,}", *values)
+    _console().print(table)
+
+
+def print_history(history: Mapping[str, Any]) -> None:
+    """What a conversation's earlier turns are worth, on stdout."""
+    maps = {name: found for name, found in history.items() if name != "rows"}
+    print(f"\nthe {history['rows']} rows with a history, with it and without it:")
+    rows = {
+        name if side == "with" else f"{name}, without": found[side]
+        for name, found in maps.items()
+        for side in ("with", "without")
+    }
+    print_table(rows)
+    for name, found in maps.items():
+        gains = [
+            f"{metric} {value:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if low <= high else "")
+            for metric, (value, low, high) in found["gain"].items()
+        ]
+        print(f"gain of the {name} from the history, with 95 % intervals: {', '.join(gains)}")
 
 
 def print_report(report: Report) -> None:

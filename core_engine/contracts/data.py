@@ -21,6 +21,9 @@ class Example:
 
     ``origin``: for a row that was made from another of the same source, that row's id. Such a row stands in training
     or nowhere: it is left out where the row that it was made from is held out.
+
+    ``without_history``: for an input text that holds earlier turns of a conversation, the question alone, which is not
+    blank; None where there are no earlier turns.
     """
 
     id: str
@@ -29,3 +32,4 @@ class Example:
     group: str | None = None
     metadata: Mapping[str, object] = Factory(dict)
     origin: str | None = None
+    without_history: str | None = None

@@ -37,7 +37,9 @@ def distinct_texts(rows: list[Example]) -> list[Example]:
             if value is not None:
                 key = identity(value)
                 if key not in found:
-                    found[key] = attrs.evolve(row, id=f"{row.id}/{side}", input=value, target=value)
+                    found[key] = attrs.evolve(
+                        row, id=f"{row.id}/{side}", input=value, target=value, without_history=None
+                    )
     return list(found.values())
 
 

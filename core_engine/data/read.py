@@ -38,6 +38,8 @@ def read_examples(source: DataSource, part: str) -> list[Example]:
             raise DataError(f"{part}: row {row.id!r} differs from {first.id!r}: only one of them has a target")
         if row.target is not None and isinstance(row.target, str) != isinstance(row.input, str):
             raise DataError(f"{part}: row {row.id!r}: input and target must both be texts or both embeddings")
+        if row.without_history is not None and not isinstance(row.input, str):
+            raise DataError(f"{part}: row {row.id!r}: only texts can be without their history; its input is none")
     if not isinstance(first.input, str):
         for side in ("input", "target") if first.target is not None else ("input",):
             _check_embeddings(rows, side, part)

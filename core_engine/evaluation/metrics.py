@@ -51,13 +51,12 @@ def evaluate(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> dict
 
 def summary(output: Tensor, pairs: Pairs, by_row: Mapping[str, Tensor]) -> dict[str, float]:
     """What :func:`evaluate` gives, of ``by_row``, what :func:`score_rows` has given."""
-    ids, relevant = pairs.target_ids.unique(return_inverse=True)
     output = _with_finite_rows(output)
     outputs, targets = unit_rows(output), unit_rows(pairs.targets)
     means = {name: values.nanmean() for name, values in by_row.items()}
 
     cosine = means.pop("cosine")
-    shuffled = _cosine_of_unrelated(outputs, targets, relevant, len(ids))
+    shuffled = cosine_of_unrelated(outputs, targets, pairs.target_ids)
     scores = {
         "cosine": cosine,
         "cosine_shuffled": shuffled,
@@ -77,11 +76,11 @@ def score_rows(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> di
         raise ValueError(
             f"output must have the shape of the targets, {list(pairs.targets.shape)}, not {list(output.shape)}"
         )
-    ids, relevant = pairs.target_ids.unique(return_inverse=True)
-    if len(ids) < 2:
+    candidates, relevant = distinct_targets(pairs)
+    if len(candidates) < 2:
         raise DataError(
-            f"evaluation needs at least two different target texts, but these {len(pairs)} rows have {len(ids)}; "
-            "give the split more rows"
+            f"evaluation needs at least two different target texts, but these {len(pairs)} rows have "
+            f"{len(candidates)}; give the split more rows"
         )
     finite = output.isfinite().all(-1)
     lost = len(output) - int(finite.sum())
@@ -89,7 +88,6 @@ def score_rows(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> di
         log.warning("output rows are not finite and rank last", rows=lost, of=len(output))
     output = _with_finite_rows(output)
     scores = {"cosine": (unit_rows(output) * unit_rows(pairs.targets)).sum(-1)}
-    candidates = pairs.targets[_first_occurrences(relevant, len(ids))]
     pool = candidates if corpus is None else torch.cat([candidates, corpus])
     ranks = rank_of_target(output, pool, relevant)
     scores |= {
@@ -101,7 +99,7 @@ def score_rows(output: Tensor, pairs: Pairs, corpus: Tensor | None = None) -> di
     if pairs.group_ids is not None:
         ranks = rank_of_target(output, candidates, relevant, pairs.group_ids)
         within = {"within_recall@1": recall_at(ranks, 1), "within_mrr": reciprocal_rank(ranks)}
-        rivals = _has_rivals(pairs.group_ids, relevant, len(ids))
+        rivals = _has_rivals(pairs.group_ids, relevant, len(candidates))
         scores |= {name: torch.where(rivals, values, torch.nan) for name, values in within.items()}
     return scores
 
@@ -124,18 +122,25 @@ def _centred(rows: Tensor) -> Tensor:
     return unit_rows(rows - rows.mean(0))
 
 
-def _cosine_of_unrelated(outputs: Tensor, targets: Tensor, relevant: Tensor, count: int) -> Tensor:
-    """Mean of all n x n cosines but those of equal targets.
+def cosine_of_unrelated(left: Tensor, right: Tensor, target_ids: Tensor) -> Tensor:
+    """Mean of left_i · right_j, unit rows ``[n, D]``, over all pairs of rows with different targets; float64 ``[]``.
 
-    (Σo · Σt - Σ_k (Σ_{i in k} o_i · Σ_{j in k} t_j)) / (n² - Σ_k n_k²), where k are the distinct targets.
+    (Σl · Σr - Σ_k (Σ_{i in k} l_i · Σ_{j in k} r_j)) / (n² - Σ_k n_k²), where k are the distinct targets.
     """
-    shape = (count, outputs.shape[1])
-    outputs_of = outputs.new_zeros(shape).index_add_(0, relevant, outputs)
-    targets_of = targets.new_zeros(shape).index_add_(0, relevant, targets)
-    unrelated = len(outputs) ** 2 - relevant.bincount().square().sum()
-    return (outputs_of.sum(0) @ targets_of.sum(0) - (outputs_of * targets_of).sum()) / unrelated
+    ids, relevant = target_ids.unique(return_inverse=True)
+    shape = (len(ids), left.shape[1])
+    left_of = left.new_zeros(shape).index_add_(0, relevant, left)
+    right_of = right.new_zeros(shape).index_add_(0, relevant, right)
+    unrelated = len(left) ** 2 - relevant.bincount().square().sum()
+    mean: Tensor = (left_of.sum(0) @ right_of.sum(0) - (left_of * right_of).sum()) / unrelated
+    return mean
 
 
-def _first_occurrences(relevant: Tensor, count: int) -> Tensor:
+def distinct_targets(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Of ``pairs``, each distinct target once, ``[m, D]``, and the number of each row's own among them, int64
+    ``[n]``.
+    """
+    ids, relevant = pairs.target_ids.unique(return_inverse=True)
     rows = torch.arange(len(relevant), device=relevant.device)
-    return rows.new_full((count,), len(relevant)).scatter_reduce_(0, relevant, rows, "amin")
+    first = rows.new_full((len(ids),), len(relevant)).scatter_reduce_(0, relevant, rows, "amin")
+    return pairs.targets[first], relevant

@@ -12,7 +12,7 @@ from torch import Tensor
 from core_engine.errors import DataError
 
 #: Cosines closer than this are one score: above float64 rounding, below what float32 embeddings can tell apart.
-_TIE = 1e-12
+TIE = 1e-12
 
 
 def unit_rows(rows: Tensor) -> Tensor:
@@ -44,7 +44,8 @@ def rank_of_target(
     candidates: those relevant to some query of the group. A candidate may belong to several groups. Returns
     int64 ``[n]``.
 
-    At most ``block x block`` scores exist at once. Raises DataError if a candidate is not finite.
+    At most ``block x block`` scores exist at once, beside the queries in float64. Raises DataError if a candidate is
+    not finite.
     """
     bad = (~candidates.isfinite().all(-1)).nonzero()
     if len(bad):
@@ -71,14 +72,19 @@ def rank_of_target(
 
 
 def _rank_in_pool(queries: Tensor, candidates: Tensor, relevant: Tensor, block: int) -> Tensor:
-    ranks = torch.zeros_like(relevant)
+    unit_queries = unit_rows(queries)
+    least = queries.new_empty(len(queries), 1, dtype=torch.float64)
     for first in range(0, len(queries), block):
         rows = slice(first, first + block)
-        unit_queries = unit_rows(queries[rows])
-        own = (unit_queries * unit_rows(candidates[relevant[rows]])).sum(-1, keepdim=True)
-        # The relevant candidate is within _TIE of its own score, and so is counted exactly once: the 1 of the rank.
-        for some in candidates.split(block):
-            ranks[rows] += (unit_queries @ unit_rows(some).T >= own - _TIE).sum(-1)
+        least[rows] = (unit_queries[rows] * unit_rows(candidates[relevant[rows]])).sum(-1, keepdim=True) - TIE
+    ranks = torch.zeros_like(relevant)
+    for some in candidates.split(block):
+        unit_some = unit_rows(some)
+        for first in range(0, len(queries), block):
+            rows = slice(first, first + block)
+            # The relevant candidate is within TIE of its own score, and so is counted exactly once: the 1 of the rank.
+            # Summing bytes as 32-bit numbers takes half the time of 64-bit ones.
+            ranks[rows] += (unit_queries[rows] @ unit_some.T >= least[rows]).sum(-1, dtype=torch.int32)
     return ranks
 
 

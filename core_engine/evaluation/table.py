@@ -20,6 +20,16 @@ HEADINGS: Final[Mapping[str, str]] = {
     "ndcg@10": "nDCG\n@10",
     "within_recall@1": "within\nR@1",
     "within_mrr": "within\nMRR",
+    "alignment": "align-\nment",
+    "uniformity": "unifor-\nmity",
+    "effective_rank": "effec-\ntive\nrank",
+    "anisotropy": "aniso-\ntropy",
+    "hubness": "hub-\nness",
+    "cka": "CKA",
+    "rank_correlation": "rank\ncorr.",
+    "overlap@10": "over-\nlap\n@10",
+    "question_cosine": "ques-\ntion\ncos",
+    "question_gap": "ques-\ntion\ngap",
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from core_engine.assembly.scoring import HeldOut
+from core_engine.assembly.held_out import HeldOut
 from core_engine.evaluation.retrieval import rank_of_target, unit_rows
 
 #: Rows shown as best and as worst, answers shown for each, groups shown, and parts that lengths are cut into.

@@ -10,7 +10,8 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor
 
-from core_engine.assembly.scoring import HeldOut, apply_to, unfitted_baselines, untrained_output
+from core_engine.assembly.held_out import HeldOut, apply_to
+from core_engine.assembly.untrained import unfitted_baselines, untrained_output
 from core_engine.errors import CheckpointError
 from core_engine.evaluation.metrics import score_rows, summary
 from core_engine.evaluation.signal import Signal, study_signal

@@ -28,11 +28,14 @@ _SPELLINGS = (("role", "content"), ("from", "value"))
 
 @frozen
 class TurnPair:
-    """``turn``: the index of the user's turn in its conversation. ``question`` holds the context, if any was wanted."""
+    """``turn``: the index of the user's turn in its conversation. ``question`` holds the context, if any was wanted;
+    ``alone`` is the user's turn without it, None where there is no context or nothing in the turn.
+    """
 
     turn: int
     question: str
     answer: str
+    alone: str | None = None
 
 
 @frozen
@@ -56,7 +59,8 @@ def turn_pairs(row: Row, key: str, context_turns: int) -> list[TurnPair]:
         if (turn.role, following.role) == ("user", "assistant"):
             earlier = turns[max(0, index - context_turns) : index]
             context = [f"{t.role}: {t.content}" for t in earlier]
-            pairs.append(TurnPair(index, "\n".join([*context, turn.content]), following.content))
+            alone = turn.content if context and turn.content.strip() else None
+            pairs.append(TurnPair(index, "\n".join([*context, turn.content]), following.content, alone))
     if not pairs:
         raise row.malformed(f"no user turn in {key!r} is followed by an assistant turn; add one, or remove the row")
     return pairs

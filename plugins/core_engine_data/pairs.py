@@ -42,7 +42,14 @@ class PairReader:
         metadata = self._rest(row, turns[0])
         pairs = turn_pairs(row, turns[0], self.context_turns)
         return identity, [
-            Example(f"{identity}#{pair.turn}", pair.question, pair.answer, group or identity, metadata)
+            Example(
+                f"{identity}#{pair.turn}",
+                pair.question,
+                pair.answer,
+                group or identity,
+                metadata,
+                without_history=pair.alone,
+            )
             for pair in pairs
         ]
 

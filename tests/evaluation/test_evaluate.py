@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from spaces import normal, pairs_with_duplicates
 from structlog.testing import capture_logs
-from torch import Tensor
 
 from core_engine.contracts.metrics import METRICS, NEED_GROUPS, why_not_watch
 from core_engine.data.pairs import Pairs
@@ -16,18 +16,6 @@ NAMES = [
     "cosine", "cosine_shuffled", "cosine_gap", "cosine_centred", "constant_cosine",
     "recall@1", "recall@10", "mrr@10", "ndcg@10", "within_recall@1", "within_mrr",
 ]  # fmt: skip
-
-
-def normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def pairs_with_duplicates(n: int = 80, dim: int = 16, distinct: int = 50) -> Pairs:
-    """Targets off centre, ids neither dense nor in order of first occurrence."""
-    texts = normal(0, distinct, dim) + 0.7
-    which = torch.randint(distinct, (n,), generator=torch.Generator().manual_seed(1))
-    groups = torch.arange(n) % 9
-    return Pairs(normal(2, n, dim), texts[which], 1000 - 3 * which, groups)
 
 
 def test_keys_and_order() -> None:

@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-import ir_measures
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ir_measures import RR, R, nDCG
+from spaces import Largest, normal
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from core_engine.errors import DataError
-from core_engine.evaluation.retrieval import ndcg_at, rank_of_target, recall_at, reciprocal_rank
-
-
-def normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from core_engine.evaluation.retrieval import rank_of_target
 
 
 def brute_force(queries: Tensor, candidates: Tensor, relevant: Tensor, groups: Tensor | None) -> list[int]:
@@ -63,23 +57,6 @@ def test_ranks_follow_the_definition(problem: tuple[Tensor, Tensor, Tensor, Tens
     assert ranks.tolist() == brute_force(queries, candidates, relevant, None)
     within = rank_of_target(queries, candidates, relevant, groups, block=block)
     assert within.tolist() == brute_force(queries, candidates, relevant, groups)
-
-
-def test_metrics_agree_with_ir_measures() -> None:
-    queries, candidates = normal(0, 60, 8), normal(1, 45, 8)
-    relevant = torch.arange(60) % 40
-    queries[:30] += candidates[relevant[:30]]
-    scores = torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(candidates).T
-    qrels = [ir_measures.Qrel(str(q), str(int(c)), 1) for q, c in enumerate(relevant)]
-    run = [ir_measures.ScoredDoc(str(q), str(c), float(scores[q, c])) for q in range(60) for c in range(45)]
-    expected = ir_measures.calc_aggregate([R @ 1, R @ 10, RR @ 10, nDCG @ 10, RR], qrels, run)
-
-    ranks = rank_of_target(queries, candidates, relevant)
-    assert float(recall_at(ranks, 1).mean()) == pytest.approx(expected[R @ 1], abs=1e-6)
-    assert float(recall_at(ranks, 10).mean()) == pytest.approx(expected[R @ 10], abs=1e-6)
-    assert float(reciprocal_rank(ranks, 10).mean()) == pytest.approx(expected[RR @ 10], abs=1e-6)
-    assert float(ndcg_at(ranks, 10).mean()) == pytest.approx(expected[nDCG @ 10], abs=1e-6)
-    assert float(reciprocal_rank(ranks).mean()) == pytest.approx(expected[RR], abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), -float("inf")])
@@ -130,20 +107,6 @@ def test_ranks_do_not_depend_on_the_block() -> None:
     whole = rank_of_target(queries, candidates, relevant, block=1000)
     for block in (7, 64, 129, 150):
         assert torch.equal(rank_of_target(queries, candidates, relevant, block=block), whole)
-
-
-class Largest(TorchDispatchMode):
-    """Records the largest tensor that any operation makes."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            self.numel = max(self.numel, result.numel())
-        return result
 
 
 def test_memory_is_bounded_by_the_block() -> None:

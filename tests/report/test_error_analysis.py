@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_engine import Example, Pairs
-from core_engine.assembly.scoring import HeldOut
+from core_engine.assembly.held_out import HeldOut
 from core_engine.evaluation.metrics import evaluate
 from core_engine.evaluation.retrieval import rank_of_target
 from core_engine.report.distributions import cosine_distributions, recall_curve
@@ -34,7 +34,7 @@ def held_out(outputs: list[list[float]], answers: list[str], groups: list[str | 
         target_ids=torch.tensor([known.setdefault(number, len(known)) for number in numbers]),
     )
     corpus = torch.tensor([[1.0, 1.0, 0.0]])
-    return HeldOut(UNUSED, UNUSED, pairs, corpus, torch.tensor(outputs), rows, [Example("c0", "x")], {})
+    return HeldOut(UNUSED, UNUSED, UNUSED, None, pairs, corpus, torch.tensor(outputs), rows, [Example("c0", "x")], {})
 
 
 @pytest.fixture

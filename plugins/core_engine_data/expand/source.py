@@ -146,4 +146,5 @@ def _row(candidate: Candidate, identity: str) -> Example:
         input=candidate.text,
         metadata={**origin.metadata, PROVENANCE: provenance},
         origin=origin.id,
+        without_history=None,
     )

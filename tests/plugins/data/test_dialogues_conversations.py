@@ -62,6 +62,16 @@ def test_context_stands_before_the_question(jsonl: Read, turns: int, first: str,
     assert [e.input for e in jsonl([{"messages": TALK}], context_turns=turns)] == [first, second]
 
 
+def test_a_question_with_context_is_known_without_it(jsonl: Read) -> None:
+    def alone(turns: list[dict[str, str]], context_turns: int) -> list[str | None]:
+        return [e.without_history for e in jsonl([{"messages": turns}], context_turns=context_turns)]
+
+    assert alone(TALK, 0) == [None, None]
+    assert alone(TALK, 1) == ["U1", "U2"]
+    assert alone(TALK[1:], 3) == [None, "U2"]
+    assert alone([*TALK[:3], {"role": "user", "content": " \n"}, TALK[4]], 2) == ["U1", None]  # nothing would be left
+
+
 def test_context_needs_a_conversation(jsonl: Read) -> None:
     with pytest.raises(DataError, match=r"faq\.jsonl:1: no conversation, so .* context_turns: 2; leave that out"):
         jsonl([{"question": "Q", "answer": "A"}], context_turns=2)
