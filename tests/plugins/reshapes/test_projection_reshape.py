@@ -164,7 +164,7 @@ def test_fit_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x = rows(50, 8)
     whole = build(init="principal").double()
     whole.fit(x, x)
-    monkeypatch.setattr("core_engine_reshapes.axes.ROWS", 7)
+    monkeypatch.setattr("core_engine_reshapes.moments.ROWS", 7)
     blocks = build(init="principal").double()
     blocks.fit(x, x)
     torch.testing.assert_close(blocks.weight_in, whole.weight_in)
