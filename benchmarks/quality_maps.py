@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from attrs import frozen
 from quality_sets import Set
-from torch import Tensor
+from torch import Tensor, nn
 
 from core_engine import Engine
 from core_engine.assembly.build import build_core, build_criterion, built
@@ -24,6 +24,7 @@ from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.schema import Recipe
+from core_engine.run.result import Result
 from core_engine.training.criterion import Criterion
 from core_engine.training.inference import apply_core
 from core_engine.training.rows import TrainingRows
@@ -93,13 +94,14 @@ def adapter(name: str, given: Set, seed: int) -> Fitted | None:
     return Fitted(apply_core(best, given.splits.test.inputs), parameters)
 
 
-def lattice(
+def trained_lattice(
     name: str,
     given: Set,
     seed: int,
     *overrides: str,
     control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none",
-) -> Fitted:
+) -> tuple[nn.Module, Result]:
+    """The core with the weights of its best epoch, and how it scored."""
     train = given.splits.train
     recipe = recipe_of(name, f"seed={seed}", f"train.monitor={metric_of(given)}", *overrides)
     core = build_core(recipe, train.inputs.shape[1], train.targets.shape[1])
@@ -119,8 +121,18 @@ def lattice(
         )
         result = engine.run()
     assert result is not None
-    # The run ends with the weights of its best epoch.
-    return Fitted(apply_core(engine.core, given.splits.test.inputs), result.parameters)
+    return engine.core, result
+
+
+def lattice(
+    name: str,
+    given: Set,
+    seed: int,
+    *overrides: str,
+    control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none",
+) -> Fitted:
+    core, result = trained_lattice(name, given, seed, *overrides, control=control)
+    return Fitted(apply_core(core, given.splits.test.inputs), result.parameters)
 
 
 #: Name -> the map fitted to a set by a seed, or None where it does not apply.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Rows at a time, where there are many.
-ROWS = 8192
+from core_engine_reshapes.moments import mean_products
 
 
 def random_axes(rows: int, dim: int, source: torch.Generator) -> Tensor:
@@ -20,19 +19,18 @@ def random_axes(rows: int, dim: int, source: torch.Generator) -> Tensor:
     return axes if rows >= dim else axes.T
 
 
-def principal_axes(data: Tensor, rows: int) -> Tensor:
-    """``[rows, D]``: directions of largest mean square of ``data [n, D]`` first; rows after the D-th are zero.
+def principal_axes(data: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """``[rows, D]``, ``[rows]``: directions of largest mean square of ``data [n, D]`` first, and that mean square.
 
-    Each axis points so that its entry of largest size is positive, so one set of data has one result.
+    Rows after the D-th are zero. Each axis points so that its entry of largest size is positive, so one set of data has
+    one result.
     """
     dim = data.shape[1]
-    squares = torch.zeros(dim, dim, dtype=torch.float64)
-    for block in data.split(ROWS):
-        block = block.detach().cpu().double()
-        squares += block.T @ block
-    axes = torch.linalg.eigh(squares).eigenvectors.T.flip(0)
+    found = torch.linalg.eigh(mean_products(data))
+    axes, squares = found.eigenvectors.T.flip(0), found.eigenvalues.flip(0).clamp(min=0)
     largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
     axes = axes * largest.sign()
-    result = torch.zeros(rows, dim, dtype=torch.float64)
-    result[: min(rows, dim)] = axes[:rows]
-    return result
+    result, mean_squares = axes.new_zeros(rows, dim), axes.new_zeros(rows)
+    kept = min(rows, dim)
+    result[:kept], mean_squares[:kept] = axes[:kept], squares[:kept]
+    return result, mean_squares

@@ -20,24 +20,34 @@ class Linear:
 
     #: Values per cell. Fewer cells with more values each let each value meet more others in a step.
     channels: int = field(default=1, validator=ge(1))
+    #: Which dimension lies where: as they come, row by row; the largest variance of the training split first, from the
+    #: centre outwards; or correlated dimensions near to one another.
+    order: Literal["given", "variance", "correlation"] = "given"
+    #: In all cells, or in at the face z = 0 and out at the last one along z.
+    placement: Literal["volume", "surface"] = "volume"
 
     def lattice_channels(self, context: ReshapeContext) -> int:
-        """``channels``. ValueError, saying what would fit, where an embedding has more dimensions than the lattice."""
-        room = context.cells * self.channels
+        """``channels``. ValueError, saying what would fit, where an embedding has more dimensions than it has room."""
+        x, y, z = context.size
+        surface = self.placement == "surface"
+        cells = x * y if surface else context.cells
+        room = cells * self.channels
         needed = max(context.input_dim, context.output_dim)
         if needed > room:
-            x, y, _ = context.size
+            larger = (
+                [x, -(-needed // (x * self.channels)), z] if surface else [x, y, -(-needed // (x * y * self.channels))]
+            )
             raise ValueError(
-                f"{needed} dimensions do not fit into {context.cells} cells of {self.channels} channels "
-                f"({room} values); set the reshape's channels to {-(-needed // context.cells)}, "
-                f"or lattice.size to [{x}, {y}, {-(-needed // (x * y * self.channels))}]"
+                f"{needed} dimensions do not fit into {cells} cells {'of a face, ' if surface else ''}of "
+                f"{self.channels} channels ({room} values); set the reshape's channels to {-(-needed // cells)}, "
+                f"or lattice.size to {larger}"
             )
         return self.channels
 
     def build(self, context: ReshapeContext) -> LinearReshape:
         from core_engine_reshapes.linear import LinearReshape
 
-        return LinearReshape(context, self.lattice_channels(context))
+        return LinearReshape(context, self.lattice_channels(context), self.order, self.placement)
 
 
 @frozen
@@ -46,8 +56,9 @@ class Projection:
 
     #: Values per cell.
     channels: int = field(default=1, validator=ge(1))
-    #: What the maps start from: a random rotation, or the principal axes of the training split.
-    init: Literal["orthogonal", "principal"] = "orthogonal"
+    #: What the maps start from: a random rotation, the principal axes of the training split, or those in units of their
+    #: standard deviation.
+    init: Literal["orthogonal", "principal", "whitening"] = "orthogonal"
     #: Rank of what is learned on top of the initial maps, which then stay as they are; 0 learns nothing. Null learns
     #: the whole matrices.
     rank: int | None = field(default=None, validator=optional(ge(0)))

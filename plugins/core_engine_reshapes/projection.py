@@ -11,9 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine import ReshapeContext, grow_cells
-from core_engine_reshapes.axes import ROWS, principal_axes, random_axes
+from core_engine_reshapes.axes import principal_axes, random_axes
+from core_engine_reshapes.moments import ROWS
 
 log = structlog.get_logger("core_engine.reshapes")
+
+Init = Literal["orthogonal", "principal", "whitening"]
+
+#: Whitening adds this share of the axes' average mean square to each, so that none is made more than ten times larger.
+WHITENING_RIDGE = 0.01
 
 
 class ProjectionReshape(nn.Module):
@@ -32,6 +38,8 @@ class ProjectionReshape(nn.Module):
     ``init: principal``: :meth:`fit` sets its rows to the principal axes of the training inputs, the largest first;
     until then they are the coordinate axes. ``weight_out`` is its transpose; where input and output have different
     dimensions it is a rotation of its own, or the transpose of the targets' principal axes.
+    ``init: whitening``: those axes in units of their size: row ``k`` divided by ``s_k = sqrt(l_k + 0.01 mean(l))`` with
+    the mean squares ``l`` of the training inputs along the K axes, and column ``k`` of ``weight_out`` multiplied by it.
 
     With ``D_in = D_out <= K`` the untrained round trip is exact up to rounding. With fewer values than dimensions it
     loses what is outside the K axes; :meth:`fit` logs the share of the training inputs' mean square that is kept.
@@ -43,9 +51,7 @@ class ProjectionReshape(nn.Module):
     weight_in: Tensor
     weight_out: Tensor
 
-    def __init__(
-        self, context: ReshapeContext, channels: int, init: Literal["orthogonal", "principal"], rank: int | None
-    ) -> None:
+    def __init__(self, context: ReshapeContext, channels: int, init: Init, rank: int | None) -> None:
         super().__init__()
         self.channels = channels
         self.size = context.size
@@ -77,16 +83,26 @@ class ProjectionReshape(nn.Module):
 
     @torch.no_grad()
     def fit(self, inputs: Tensor, targets: Tensor) -> None:
-        """With ``init: principal``, sets both maps. inputs ``[n, D_in]``, targets ``[n, D_out]``, normalised."""
-        if self.init == "principal":
-            values = len(self.weight_in)
-            self.weight_in.copy_(principal_axes(inputs, values))
-            self.weight_out.copy_(self.weight_in.T if self.same_dim else principal_axes(targets, values).T)
+        """Sets both maps, unless they are random. inputs ``[n, D_in]``, targets ``[n, D_out]``, normalised."""
+        axes = self.weight_in
+        if self.init != "orthogonal":
+            axes, scale = self._axes_and_scale(inputs)
+            self.weight_in.copy_(axes / scale[:, None])
+            out, scale = (axes, scale) if self.same_dim else self._axes_and_scale(targets)
+            self.weight_out.copy_(out.T * scale)
+        axes = axes.to(inputs.device)
         kept = whole = torch.zeros((), dtype=torch.float64, device=inputs.device)
         for block in inputs.split(ROWS):
-            kept = kept + (block.to(self.weight_in.dtype) @ self.weight_in.T).square().sum()
+            kept = kept + (block.to(axes.dtype) @ axes.T).square().sum()
             whole = whole + block.square().sum()
         log.info("projection fitted", init=self.init, share_of_input_kept=round((kept / whole).item(), 4))
+
+    def _axes_and_scale(self, data: Tensor) -> tuple[Tensor, Tensor]:
+        """Principal axes of ``data [n, D]``, ``[K, D]``, and what values along them are divided by, ``[K]``."""
+        axes, squares = principal_axes(data, len(self.weight_in))
+        if self.init == "principal":
+            return axes, torch.ones_like(squares)
+        return axes, (squares + WHITENING_RIDGE * squares[: data.shape[1]].mean()).sqrt()
 
     def grown(self, weights: Mapping[str, Tensor], size: tuple[int, int, int]) -> dict[str, Tensor]:
         """The maps of a smaller lattice, for this one: zero where they lead into new cells or out of them."""

@@ -39,7 +39,7 @@ def round_trip(reshape: ProjectionReshape, x: Tensor) -> Tensor:
 @given(
     dim=st.integers(1, 24),
     channels=st.integers(2, 3),
-    init=st.sampled_from(["orthogonal", "principal"]),
+    init=st.sampled_from(["orthogonal", "principal", "whitening"]),
     rank=st.sampled_from([None, 0, 3]),
     fit=st.booleans(),
     n=st.integers(1, 40),
@@ -52,7 +52,8 @@ def test_untrained_round_trip_is_exact_where_there_is_room(dim: int, fit: bool, 
         reshape.fit(x, x)
     lattice = reshape.to_lattice(x)
     assert lattice.shape == (n, *SIZE, options["channels"])
-    torch.testing.assert_close(lattice.flatten(1).norm(dim=1), x.norm(dim=1), rtol=1e-4, atol=1e-5)
+    if options["init"] != "whitening":
+        torch.testing.assert_close(lattice.flatten(1).norm(dim=1), x.norm(dim=1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(reshape.from_lattice(lattice), x, rtol=1e-4, atol=1e-5)
 
 
@@ -70,7 +71,31 @@ def test_principal_axes_are_those_of_the_training_inputs_largest_first() -> None
     assert torch.equal(reshape.weight_out, reshape.weight_in.T)
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "principal"])
+def test_whitened_values_are_uncorrelated_and_of_one_size() -> None:
+    x = rows(500, 8)
+    x = x / x.square().mean().sqrt()
+    reshape = build(init="whitening").double()
+    reshape.fit(x, x)
+    values = reshape.to_lattice(x).flatten(1)
+    second_moments = values.T @ values / len(x)
+    squares = torch.linalg.eigvalsh(x.T @ x / len(x)).flip(0)
+    # The ridge, 0.01 of the mean of 1, is what a mean square falls short of 1 by.
+    torch.testing.assert_close(second_moments[:8, :8], torch.diag(squares / (squares + 0.01)), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(round_trip(reshape, x), x, atol=1e-6, rtol=1e-6)
+
+
+def test_whitening_makes_no_direction_more_than_ten_times_larger() -> None:
+    """Five rows have no variance in most directions; a new row has."""
+    x = rows(5, 12)
+    x = x / x.square().mean().sqrt()
+    reshape = build(12, 12, init="whitening").double()
+    reshape.fit(x, x)
+    assert 9.99 < torch.linalg.matrix_norm(reshape.weight_in.detach(), 2) < 10.01
+    new = rows(20, 12, seed=1)
+    torch.testing.assert_close(round_trip(reshape, new), new, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "principal", "whitening"])
 def test_with_too_few_values_it_says_what_it_keeps(init: Any) -> None:
     x = rows(300, 30)
     reshape = build(30, 30, init=init).double()
@@ -82,7 +107,7 @@ def test_with_too_few_values_it_says_what_it_keeps(init: Any) -> None:
     assert event["share_of_input_kept"] == pytest.approx(kept, abs=1e-4)
     best = torch.linalg.eigvalsh(x.T @ x).flip(0)
     share = (best[:12].sum() / best.sum()).item()
-    if init == "principal":
+    if init != "orthogonal":
         assert kept == pytest.approx(share)
     else:
         assert 0.1 < kept < share - 0.1
@@ -97,6 +122,11 @@ def test_sides_of_different_dimension_get_axes_of_their_own() -> None:
     off_diagonal = coordinates.T @ coordinates
     off_diagonal.fill_diagonal_(0)
     assert off_diagonal.abs().max() < 1e-4
+    whitening = build(5, 9, init="whitening").double()
+    whitening.fit(inputs, targets)
+    sizes = whitening.weight_out.square().sum(0)[:9]
+    squares = torch.linalg.eigvalsh(targets.T @ targets / 300).flip(0)
+    torch.testing.assert_close(sizes, squares + 0.01 * squares.mean(), atol=1e-6, rtol=1e-6)
     orthogonal = build(5, 9).double()
     torch.testing.assert_close(
         orthogonal.weight_out @ orthogonal.weight_out.T, torch.eye(9).double(), atol=1e-6, rtol=0
@@ -164,7 +194,7 @@ def test_fit_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x = rows(50, 8)
     whole = build(init="principal").double()
     whole.fit(x, x)
-    monkeypatch.setattr("core_engine_reshapes.axes.ROWS", 7)
+    monkeypatch.setattr("core_engine_reshapes.moments.ROWS", 7)
     blocks = build(init="principal").double()
     blocks.fit(x, x)
     torch.testing.assert_close(blocks.weight_in, whole.weight_in)
