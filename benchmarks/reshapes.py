@@ -2,7 +2,7 @@
 
     python benchmarks/reshapes.py --data FOLDER [--sets faq wiki_weak] [--seeds 0 1] [--only ROW ...] [--json]
 
-The recipe is recipes/lattice.yaml without the linear shortcut; a row differs from another in what its name says, and
+The recipe is recipes/lattice.yaml without the shortcut; a row differs from another in what its name says, and
 ``linear surface`` in its lattice as well, since a face must hold all values. The core of the best epoch by validation
 is scored once on the test groups, by the MRR within groups on ``faq``, and by MRR@10 elsewhere. Figures are means over
 the seeds, with half the distance between the largest and the smallest.
@@ -28,7 +28,7 @@ from quality_sets import SETS, Set, load
 from core_engine.log import configure_logging
 
 #: Overrides of every row, and of each.
-COMMON = ("lattice.shortcut=0",)
+COMMON = ("lattice.shortcut=null",)
 ROWS: dict[str, tuple[str, ...]] = {
     "linear": ("reshape={type: linear, channels: 24}",),
     "linear variance": ("reshape={type: linear, channels: 24, order: variance}",),
