@@ -51,11 +51,11 @@ def score_baselines(
     it was asked to stop before the last one.
 
     The adapters are trained with the run's own loss, ``sampler`` and negatives (``table``).
-    A denoising autoencoder's baselines are fitted to noisy inputs.
+    A denoising autoencoder's baselines are fitted to noisy inputs, adapters with noise drawn anew for every batch.
     """
     train, validation, test, corpus = data.train, data.validation, data.test, data.corpus
-    if isinstance(mode, Autoencoder):
-        train = with_noise(train, noise_std(train.inputs, mode.noise), seed, "baselines")
+    std = noise_std(train.inputs, mode.noise) if isinstance(mode, Autoencoder) else 0.0
+    noisy = with_noise(train, std, seed, "baselines")
     arrange = None if sampler is None else TrainingRows(train, len(train), seed, sampler=sampler).order
     metric = monitor if monitor in METRICS else "mrr@10"
     rows: dict[str, dict[str, float]] = {}
@@ -79,10 +79,11 @@ def score_baselines(
                 seed=seed,
                 arrange=arrange,
                 negatives=None if table is None else table.of,
+                noise=std,
             )
             fitted, parameters = partial(apply_core, adapter), _count(adapter)
         else:
-            fitted, parameters = BASELINES[name](train, validation), _CLOSED_FORM[name](train)
+            fitted, parameters = BASELINES[name](noisy, validation), _CLOSED_FORM[name](train)
         with torch.no_grad():
             rows[name] = {**evaluate(fitted(test.inputs), test, corpus), "parameters": parameters}
     return BaselineRows(rows, left_out)

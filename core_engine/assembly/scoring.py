@@ -10,16 +10,13 @@ from torch import Tensor
 
 from core_engine.assembly.held_out import HeldOut, apply_to
 from core_engine.assembly.history import score_history
+from core_engine.assembly.space import score_space
 from core_engine.assembly.untrained import unfitted_baselines
 from core_engine.errors import DataError
-from core_engine.evaluation.coherence import coherence
 from core_engine.evaluation.groups import score_groups
-from core_engine.evaluation.health import health
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import evaluate, score_rows, summary
-from core_engine.evaluation.preservation import preservation
 from core_engine.host.host import PluginHost
-from core_engine.recipe.modes import Autoencoder
 
 
 def score_run(
@@ -27,11 +24,7 @@ def score_run(
 ) -> dict[str, Any]:
     """``run_dir``, ``test``, ``intervals`` of those of its metrics that are means over rows (metric -> low and high,
     see :mod:`core_engine.evaluation.intervals`), ``baselines`` (those that need no fitting: identity and mean shift),
-    ``space`` and ``data``.
-
-    ``space`` holds for the ``core`` and for the ``teacher``, whose output is the targets, what
-    :mod:`core_engine.evaluation.health`, :mod:`core_engine.evaluation.preservation` (the core alone) and
-    :mod:`core_engine.evaluation.coherence` (pairs of one dimension) give.
+    ``space`` (see :func:`core_engine.assembly.space.score_space`) and ``data``.
 
     by_group: adds ``groups``, a list of ``group`` (its name), ``rows`` and the metrics that are means over rows, worst
     first by the metric that the recipe monitors, or by mrr@10 where that is no such mean. history: adds ``history``,
@@ -52,7 +45,7 @@ def score_run(
             name: evaluate(output, pairs, held_out.corpus)
             for name, output in unfitted_baselines(held_out.core, pairs).items()
         },
-        "space": _space(held_out),
+        "space": score_space(held_out),
         "data": held_out.report,
     }
     if by_group:
@@ -60,17 +53,6 @@ def score_run(
     if history:
         scores["history"] = score_history(held_out, by_row)
     return scores
-
-
-def _space(held_out: HeldOut) -> dict[str, dict[str, float]]:
-    output, pairs = held_out.output, held_out.pairs
-    core = {**health(output, pairs), **preservation(output, pairs)}
-    teacher = health(pairs.targets, pairs)
-    # In an autoencoder the question is the answer.
-    if not isinstance(held_out.recipe.mode, Autoencoder) and pairs.inputs.shape == pairs.targets.shape:
-        core |= coherence(output, pairs)
-        teacher |= coherence(pairs.targets, pairs)
-    return {"core": core, "teacher": teacher}
 
 
 def _groups(held_out: HeldOut, by_row: Mapping[str, Tensor]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 import structlog
@@ -15,7 +15,7 @@ from core_engine.contracts.metrics import METRICS, why_not_watch
 from core_engine.contracts.objects import Batch, Loss
 from core_engine.data.pairs import Pairs
 from core_engine.errors import TrainingError
-from core_engine.evaluation.bodies import BODIES, Body
+from core_engine.evaluation.bodies import BODIES, Body, MakeBody
 from core_engine.evaluation.metrics import evaluate
 from core_engine.memory.tables import mean_row, sum_of_squares
 
@@ -74,8 +74,10 @@ def train_adapter(
     seed: int,
     arrange: Arrange | None = None,
     negatives: WrongTargets | None = None,
+    noise: float = 0.0,
     rate: float = 1.0,
     batch_size: int = 256,
+    bodies: Mapping[str, MakeBody] = BODIES,
 ) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
 
@@ -88,7 +90,8 @@ def train_adapter(
     same weights on the CPU.
 
     ``arrange``: the order of an epoch, shuffled where it is not given. ``negatives``: wrong targets for the loss.
-    ``rate``: times the usual learning rate of the body.
+    ``noise``: standard deviation, on each dimension, of what is added to the inputs, drawn anew for every batch.
+    ``rate``: times the usual learning rate of the body. ``bodies``: among which the name is looked for.
 
     Raises TrainingError if ``validation`` does not have the metric, or the loss is not finite.
     """
@@ -97,7 +100,7 @@ def train_adapter(
         raise TrainingError(f"adapter {name!r}: {refusal}")
     device = train.inputs.device
     generator = torch.Generator().manual_seed(seed)
-    body = BODIES[name](train.inputs.shape[1], train.targets.shape[1], generator)
+    body = bodies[name](train.inputs.shape[1], train.targets.shape[1], generator)
     adapter = Adapter(body, train).to(device)
     body.fit(train.inputs, adapter.input_mean)
     loss = copy.deepcopy(loss)
@@ -121,6 +124,9 @@ def train_adapter(
             if negatives is not None:
                 wrong, holds = negatives(rows)
                 batch = attrs.evolve(batch, negatives=wrong, negative_mask=holds)
+            if noise:
+                drawn = torch.randn(batch.inputs.shape, generator=generator).to(batch.inputs)
+                batch = attrs.evolve(batch, inputs=batch.inputs + noise * drawn)
             value = _loss_of(adapter, train, batch, loss)
             optimizer.zero_grad()
             value.backward()

@@ -97,8 +97,10 @@ class Gains(Body):
         return output
 
 
-#: Name -> the body, made from (D_in, D_out, generator), in the order in which they are shown.
-BODIES: Final[Mapping[str, Callable[[int, int, torch.Generator], Body]]] = {
+#: (D_in, D_out, generator) to a body.
+MakeBody = Callable[[int, int, torch.Generator], Body]
+#: By name, in the order in which they are shown.
+BODIES: Final[Mapping[str, MakeBody]] = {
     "gains": lambda input_dim, output_dim, generator: Gains(input_dim),
     "low_rank_16": lambda input_dim, output_dim, generator: LowRankUpdate(input_dim, 16, generator),
     "low_rank_64": lambda input_dim, output_dim, generator: LowRankUpdate(input_dim, 64, generator),

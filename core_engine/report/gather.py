@@ -11,6 +11,7 @@ from attrs import frozen
 from torch import Tensor
 
 from core_engine.assembly.held_out import HeldOut, apply_to
+from core_engine.assembly.space import score_space
 from core_engine.assembly.untrained import unfitted_baselines, untrained_output
 from core_engine.errors import CheckpointError
 from core_engine.evaluation.metrics import score_rows, summary
@@ -35,8 +36,8 @@ Record = Mapping[str, Any]
 class Facts:
     """``table``: map -> metrics, and ``parameters`` where known; the core first. ``records``: of the run's history,
     None where the run kept none. ``data``: the file whose rows these are, None for the run's own test split.
-    ``teacher_*``: of the embeddings as they are, None where input and target have different dimensions. ``notes``: what
-    is missing or amiss.
+    ``teacher_*``: of the embeddings as they are, None where input and target have different dimensions. ``space``: see
+    :func:`core_engine.assembly.space.score_space`. ``notes``: what is missing or amiss.
     """
 
     result: Mapping[str, Any]
@@ -51,6 +52,7 @@ class Facts:
     records: list[Record] | None
     cosines: Cosines
     teacher_cosines: Cosines | None
+    space: Mapping[str, Mapping[str, float]]
     recalls: Mapping[str, list[float]]
     best: list[ShownRow]
     worst: list[ShownRow]
@@ -105,6 +107,7 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
         records=records,
         cosines=cosine_distributions(held_out.output, pairs),
         teacher_cosines=cosine_distributions(pairs.inputs, pairs) if "identity" in unfitted else None,
+        space=score_space(held_out),
         recalls={name: recall_curve(of, far) for name, of in ranks.items()},
         best=best,
         worst=worst,

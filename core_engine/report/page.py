@@ -29,6 +29,19 @@ MEANINGS: Final[Mapping[str, str]] = {
     "within_recall@1": "As recall@1, among the targets of the row's own group only.",
     "within_mrr": "As MRR, without a cut-off, among the targets of the row's own group only.",
 }
+#: Of the space of the outputs.
+OF_SPACE: Final[Mapping[str, str]] = {
+    "alignment": "Mean squared distance of output and target, both of length 1 (0 is perfect, lower is better).",
+    "uniformity": "How evenly directions are used (lower is more evenly; the answers' own value is a good one).",
+    "effective_rank": "Over how many dimensions the outputs are spread. Far below the answers' own: a collapse.",
+    "anisotropy": "How alike unrelated outputs are. Near 1, all point one way, and cosines tell little apart.",
+    "hubness": "Whether a few answers are near to everything (0: none; some is usual).",
+    "cka": "How alike the whole spaces of outputs and of answers are (1: the same, but for a turn).",
+    "rank_correlation": "Whether all answers come in the order in which the right answer has them (1 is perfect).",
+    "overlap@10": "Share of the right answer's ten nearest answers that are the output's as well (1 is perfect).",
+    "question_cosine": "How alike output and question are. Best near the answers' own value.",
+    "question_gap": "The same less what any output has in common with any question. Best near the answers' own value.",
+}
 
 
 def render(facts: Facts, figures: Mapping[str, Drawing]) -> str:
@@ -47,6 +60,7 @@ def render(facts: Facts, figures: Mapping[str, Drawing]) -> str:
         figures={name: (figure, Markup(figure.svg)) for name, figure in figures.items()},  # noqa: S704 - our own
         metrics=list(dict.fromkeys(name for row in facts.table.values() for name in row if name in MEANINGS)),
         meanings=MEANINGS,
+        of_space=OF_SPACE,
         labels=LABELS,
         colours=COLOURS,
         warnings=lattice_warnings(facts),

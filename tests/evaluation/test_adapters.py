@@ -228,3 +228,19 @@ def test_the_rate_and_the_batch_can_be_chosen() -> None:
     sizes.clear()
     moved(batch_size=64)
     assert set(sizes) == {62, 63}
+
+
+def test_noise_is_drawn_anew_for_every_batch_and_on_inputs_alone() -> None:
+    seen: list[Tensor] = []
+
+    def loss(output: Tensor, target: Tensor, batch: Batch) -> Tensor:
+        seen.append(torch.cat([batch.inputs - train.inputs[batch.indices], target - train.targets[batch.indices]], 1))
+        return cosine_loss(output, target, batch)
+
+    train, validation = split(0, 200), split(10, 50)
+    train_adapter("linear", train, validation, loss=loss, metric="cosine", seed=0, noise=0.25, batch_size=200)
+    drawn = torch.stack(seen)
+    on_inputs = drawn[..., : train.inputs.shape[1]]
+    assert on_inputs.std() == pytest.approx(0.25, rel=0.01)
+    assert not drawn[..., train.inputs.shape[1] :].any()
+    assert (on_inputs[0] * on_inputs[1]).mean().abs() < 0.002  # of 0.0625

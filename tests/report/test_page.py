@@ -260,3 +260,12 @@ def test_a_report_is_written_whole_or_not_at_all(
     assert names == sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "new/report.html").read_text() == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_the_space_of_the_outputs_stands_beside_that_of_the_answers(facts: Facts, tree: Element) -> None:
+    (table,) = tree.findall(".//div[@aria-label='The space of the outputs']/table")
+    rows = {words(row[0]): [words(cell) for cell in row[1:]] for row in table.findall("./tbody/tr")}
+    assert list(rows) == [name.replace("_", " ") for name in facts.space["core"]]
+    assert rows["alignment"] == [f"{facts.space['core']['alignment']:.3f}", "0.000"]
+    assert rows["cka"][1] == "1.000"
+    assert rows["rank correlation"][1] == ""
