@@ -2,15 +2,15 @@
 
     python benchmarks/quality.py --data FOLDER [--sets faq wiki ...] [--only ROW ...] [--seeds 0 1 2] [--json]
 
-FOLDER holds ``faq``, ``wiki`` and ``selqa``, as JSON Lines. All that is trained is trained with the same loss
-(InfoNCE), batches of rows of one group, and centred embeddings; its best epoch, and an adapter's learning rate, are
-chosen on the validation groups, and the test groups are scored once. A figure is the mean over test rows and seeds,
-with its 95 % interval by the bootstrap over groups; ``ahead`` is the row's MRR@10 less that of ``lattice:default``,
-on the same rows, with its own interval. For ``faq`` answers are ranked within the row's group, and among all
+FOLDER holds ``faq``, ``wiki`` and ``selqa``, as JSON Lines. All that is trained on a set is trained with the same loss,
+order of rows and noise; its best epoch, and an adapter's learning rate and batch size, are chosen on the validation
+groups, and the test groups are scored once. A figure is the mean over test rows and seeds, with its 95 % interval by
+the bootstrap over groups; ``ahead_...`` is the row's figure less that of the set's first lattice row, on the same rows,
+with its own interval. For ``faq`` and ``faq_weak`` answers are ranked within the row's group, and among all
 (``global_...``).
 
-Rows are kept in ``--output`` by set, row, seed and digests of code and data, so the program can be stopped
-and goes on.
+Controls, closed forms, gains and the linear adapter are fitted with the first seed alone. Rows are kept in ``--output``
+by set, row, seed and a digest of code, data and complete recipe, so the program can be stopped and goes on.
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import frozen
-from quality_maps import MAPS, SEEDED, Fitted
-from quality_sets import SETS, Set, load
+from quality_maps import MAPS, Fitted
+from quality_sets import SETS, Set
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core_engine import Splits
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import score_rows
 from core_engine.log import configure_logging
 
 ROOT = Path(__file__).resolve().parents[1]
-HEADLINE = "lattice:default"
+LATTICE = "lattice:"
 
 
 @frozen
@@ -45,60 +49,89 @@ class Row:
     groups: Tensor
 
 
+@frozen
+class Task:
+    """One map to fit to a set by a seed, and the file that keeps what it scored."""
+
+    name: str
+    row: str
+    seed: int
+    data: Path
+    file: Path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with faq, wiki and selqa")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--only", nargs="+", choices=MAPS, default=list(MAPS), help="rows (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="maps fitted at a time, one thread each (default 2)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "quality", help="folder of the rows")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     arguments = parser.parse_args()
-    configure_logging(-1)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[str, Any]] = {}
-    of_data = digest(arguments.data.glob("*/*.jsonl"))
+    data, inputs = arguments.data.resolve(), CODE + digest(arguments.data.glob("*/*.jsonl"))
+
+    tasks: dict[tuple[str, str], list[Task]] = {}
     for name in arguments.sets:
-        given: list[Set] = []  # embedded when the first row needs it
-
-        def data(name: str = name, given: list[Set] = given) -> Set:
-            if not given:
-                given.append(load(name, arguments.data.resolve()))
-            return given[0]
-
-        rows: dict[str, Row] = {}
         for row in arguments.only:
-            row_found = kept(arguments.output, name, row, arguments.seeds, data, of_data)
-            if row_found is not None:
-                rows[row] = row_found
-                print(f"{name} {row} done", file=sys.stderr, flush=True)
-        found[name] = figures(rows)
+            if name in MAPS[row].sets:
+                key = hashlib.sha256((inputs + MAPS[row].lock(SETS[name])).encode()).hexdigest()[:16]
+                for seed in arguments.seeds[: MAPS[row].seeds]:
+                    file = f"{name}-{row.replace(':', '-')}-{seed}-{key}.safetensors"
+                    tasks.setdefault((name, row), []).append(Task(name, row, seed, data, arguments.output / file))
+    fit_all([task for of_row in tasks.values() for task in of_row if not task.file.exists()], arguments.jobs)
+    found: dict[str, dict[str, Any]] = {}
+    for name in arguments.sets:
+        found[name] = figures({row: joined(of_row) for (of, row), of_row in tasks.items() if of == name})
     print(json.dumps(found)) if arguments.json else show(found)
 
 
-def kept(folder: Path, name: str, row: str, seeds: list[int], data: Callable[[], Set], of_data: str) -> Row | None:
-    """The row from its files, or fitted now; None where the map does not apply to the set."""
-    found: list[dict[str, Tensor]] = []
-    for seed in seeds if row in SEEDED else [0]:
-        path = folder / f"{name}-{row.replace(':', '-')}-{seed}-{CODE}-{of_data}.safetensors"
-        if not path.exists():
-            given = data()
-            fitted = MAPS[row](given, seed)
-            if fitted is None:
-                return None
-            beside = path.with_suffix(".part")
-            save_file(scored(given, fitted), beside)
-            beside.rename(path)
-        found.append(load_file(path))
+def fit_all(tasks: list[Task], jobs: int) -> None:
+    if not tasks:
+        return
+    configure_logging(-1)
+    for task in {task.name: task for task in tasks}.values():
+        embedded(task.name, task.data)  # with all cores, and for the processes to find in the cache
+        print(f"{task.name} embedded", file=sys.stderr, flush=True)
+    embedded.cache_clear()
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        running = {pool.submit(fit, task): task for task in tasks}
+        for number, done in enumerate(as_completed(running), start=1):
+            done.result()
+            task = running[done]
+            print(f"{number}/{len(tasks)} {task.name} {task.row} seed {task.seed}", file=sys.stderr, flush=True)
+
+
+@cache
+def embedded(name: str, data: Path) -> Splits:
+    return SETS[name].embed(data)
+
+
+def fit(task: Task) -> None:
+    """In a process of its own: fit the map and keep its scores."""
+    configure_logging(-1)
+    torch.set_num_threads(1)
+    given, splits = SETS[task.name], embedded(task.name, task.data)
+    fitted = MAPS[task.row].fit(given, splits, task.seed)
+    beside = task.file.with_suffix(".part")
+    save_file(scored(given, splits, fitted), beside)
+    beside.rename(task.file)
+
+
+def joined(tasks: list[Task]) -> Row:
+    """A row, each of its scores the mean over seeds."""
+    found = [load_file(task.file) for task in tasks]
     metrics = found[0].keys() - {"groups", "parameters"}
     scores = {metric: torch.stack([one[metric] for one in found]).mean(0) for metric in sorted(metrics)}
     return Row(int(found[0]["parameters"]), scores, found[0]["groups"])
 
 
-def scored(given: Set, fitted: Fitted) -> dict[str, Tensor]:
+def scored(given: Set, data: Splits, fitted: Fitted) -> dict[str, Tensor]:
     """Of the test rows, by the names of the table."""
-    test = given.splits.test
-    scores = score_rows(fitted.output, test, given.splits.corpus)
+    test = data.test
+    scores = score_rows(fitted.output, test, data.corpus)
     kept = {"cosine": scores["cosine"]}
     if given.within:
         reciprocal = scores["within_mrr"]
@@ -113,13 +146,14 @@ def scored(given: Set, fitted: Fitted) -> dict[str, Tensor]:
 
 def figures(rows: dict[str, Row]) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    headline = next((name for name in rows if name.startswith(LATTICE)), None)
     for name, row in rows.items():
         entry: dict[str, Any] = {"parameters": row.parameters}
         for metric, values in row.scores.items():
             entry[metric] = as_plain(values, row.groups)
-        if name != HEADLINE and HEADLINE in rows:
-            for metric in ("mrr@10", "recall@1"):
-                entry[f"ahead_{metric}"] = as_plain(row.scores[metric] - rows[HEADLINE].scores[metric], row.groups)
+        if headline not in (None, name):
+            for metric in ("mrr@10", "recall@1", "cosine"):
+                entry[f"ahead_{metric}"] = as_plain(row.scores[metric] - rows[headline].scores[metric], row.groups)
         found[name] = entry
     return found
 
@@ -132,11 +166,12 @@ def as_plain(values: Tensor, groups: Tensor) -> dict[str, float]:
 
 def show(found: dict[str, dict[str, Any]]) -> None:
     for name, rows in found.items():
-        print(f"\n{name}\n\n| map | parameters | MRR@10 | recall@1 | cosine | MRR@10 ahead of {HEADLINE} |")
+        metric = "cosine" if SETS[name].task == "denoising" else "mrr@10"
+        print(f"\n{name}\n\n| map | parameters | MRR@10 | recall@1 | cosine | {metric} ahead of the lattice |")
         print("|---|---|---|---|---|---|")
         for row, entry in rows.items():
             cells = [f"{entry[metric]['value']:.3f}" for metric in ("mrr@10", "recall@1", "cosine")]
-            ahead = entry.get("ahead_mrr@10")
+            ahead = entry.get(f"ahead_{metric}")
             told = "" if ahead is None else f"{ahead['value']:+.4f} ({ahead['low']:+.4f} to {ahead['high']:+.4f})"
             print(f"| {row} | {entry['parameters']:,} | {' | '.join(cells)} | {told} |")
 
@@ -149,10 +184,9 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def code_files() -> list[Path]:
-    """The code and the recipes that rows come from."""
+    """The code that rows come from."""
     files = [*(ROOT / "core_engine").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
-    files += [*(ROOT / "benchmarks").glob("quality*.py"), *(ROOT / "benchmarks" / "recipes").glob("*.yaml")]
-    return [*files, *(ROOT / "configs" / "parts").glob("*.yaml")]
+    return [*files, *(ROOT / "benchmarks").glob("quality*.py")]
 
 
 #: As it was imported: what is written to the files while a row is computed has no part in it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -10,28 +12,39 @@ from typing import Literal
 
 import torch
 from attrs import frozen
-from quality_sets import Set
+from quality_sets import NOISE, SETS, Set
 from torch import Tensor, nn
 
-from core_engine import Engine
+from core_engine import Engine, Splits
 from core_engine.assembly.build import build_core, build_criterion, built
 from core_engine.contracts.contexts import SamplerContext
 from core_engine.contracts.objects import Sampler
+from core_engine.data.noise import noise_std, with_noise
 from core_engine.evaluation.adapters import train_adapter
-from core_engine.evaluation.baselines import BASELINES, why_left_out
-from core_engine.evaluation.bodies import BODIES
+from core_engine.evaluation.baselines import BASELINES
+from core_engine.evaluation.bodies import BODIES, LowRankUpdate
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
+from core_engine.memory.tables import cross_products, mean_row
 from core_engine.recipe.load import load_recipe
+from core_engine.recipe.lock import recipe_to_dict
 from core_engine.recipe.schema import Recipe
 from core_engine.run.result import Result
 from core_engine.training.criterion import Criterion
 from core_engine.training.inference import apply_core
 from core_engine.training.rows import TrainingRows
 
-RECIPES = Path(__file__).resolve().parent / "recipes"
-#: An adapter's learning rate is chosen on the validation split, from its usual one times these.
-RATES = (1.0, 2.5)
+Control = Literal["none", "shuffled_targets", "frozen_lattice"]
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+#: The recipe of a set's lattice, and whose loss, sampler and batches its adapters have.
+RECIPES = {"retrieval": "faq", "denoising": "faq_denoising"}
+#: Batch sizes, None for the recipe's, and multiples of its usual learning rate, among which an adapter's are chosen on
+#: the validation split. Small batches of one group are what FAQ gains from, and what the other sets lose by.
+SETTINGS: tuple[tuple[int | None, float], ...] = ((256, 1.0), (256, 2.5), (None, 2.5))
+#: An adapter of more weights is not tried in small batches, which would take it an hour.
+LARGE = 5_000_000
+#: Of parameters, offset included.
+BUDGET = 40_000
 
 
 @frozen(eq=False)
@@ -42,73 +55,98 @@ class Fitted:
     parameters: int
 
 
-def metric_of(given: Set) -> str:
-    return "within_mrr" if given.within else "mrr@10"
-
-
 def recipe_of(name: str, *overrides: str) -> Recipe:
-    """The recipe of that name; it says nothing of data, which a set gives."""
-    stand_in = ["data={train: {type: quickstart}}", "teachers={minilm: {type: minilm}}", "teacher=minilm"]
-    return load_recipe(RECIPES / f"{name}.yaml", [*stand_in, *overrides], PluginHost.discover()).recipe
+    """The recipe of that name, without its data, which a set gives. Held-out inputs of a set are noisy already."""
+    stand_in = ["data.train={type: quickstart}", "data.validation=null", "data.test=null"]
+    path = CONFIGS / f"{name}.yaml"
+    recipe = load_recipe(path, [*stand_in, *overrides], PluginHost.discover()).recipe
+    if hasattr(recipe.mode, "evaluation_noise"):
+        overrides = (*overrides, "mode.evaluation_noise=0")
+        recipe = load_recipe(path, [*stand_in, *overrides], PluginHost.discover()).recipe
+    return recipe
 
 
-def criterion_and_sampler(recipe: Recipe, given: Set) -> tuple[Criterion, Sampler | None]:
+def criterion_and_sampler(recipe: Recipe, data: Splits) -> tuple[Criterion, Sampler | None]:
     sampler = None if recipe.sampler is None else built(recipe.sampler, SamplerContext())
-    return build_criterion(recipe, given.splits.train.targets.shape[1]), sampler
+    return build_criterion(recipe, data.train.targets.shape[1]), sampler
 
 
-def closed_form(name: str, given: Set, seed: int) -> Fitted | None:
-    train = given.splits.train
-    if why_left_out(name, train) is not None:
-        return None
+def parameters_of(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def noise_of(given: Set, data: Splits) -> float:
+    return noise_std(data.train.inputs, NOISE) if given.task == "denoising" else 0.0
+
+
+def closed_form(name: str, given: Set, data: Splits, seed: int) -> Fitted:
+    train = with_noise(data.train, noise_of(given, data), seed, "baselines")
     dims = train.inputs.shape[1] * train.targets.shape[1]
-    output = BASELINES[name](train, given.splits.validation)(given.splits.test.inputs)
+    output = BASELINES[name](train, data.validation)(data.test.inputs)
     return Fitted(output, dims if name in {"ridge", "procrustes"} else 0)
 
 
-def adapter(name: str, given: Set, seed: int) -> Fitted | None:
-    train, validation = given.splits.train, given.splits.validation
-    if why_left_out(name, train) is not None:
-        return None
-    recipe = recipe_of("lattice")
-    loss, sampler = criterion_and_sampler(recipe, given)
+def wiener(given: Set, data: Splits, seed: int) -> Fitted:
+    """The best linear map from a noisy row to itself, had all rows the covariance C of the training rows:
+    ``(C + s² I)⁻¹ C`` around their mean, s being the noise's standard deviation (Wiener, 1949). In float64.
+    """
+    clean = data.train.inputs
+    mean = mean_row(clean)
+    covariance = cross_products(clean, clean, mean, mean) / len(clean)
+    unit = torch.eye(len(covariance), dtype=covariance.dtype)
+    matrix = torch.linalg.solve(covariance + noise_of(given, data) ** 2 * unit, covariance).to(clean.dtype)
+    return Fitted((data.test.inputs - mean) @ matrix + mean, matrix.numel())
+
+
+#: What an adapter puts between the means and scales of both sides.
+ADAPTERS = {
+    **BODIES,
+    "low_rank_40k": lambda input_dim, output_dim, generator: LowRankUpdate(
+        input_dim, (BUDGET - input_dim) // (2 * input_dim), generator
+    ),
+}
+
+
+def adapter(name: str, given: Set, data: Splits, seed: int) -> Fitted:
+    train, validation = data.train, data.validation
+    recipe = recipe_of(RECIPES[given.task])
+    loss, sampler = criterion_and_sampler(recipe, data)
     arrange = TrainingRows(train, len(train), seed, sampler=sampler).order
-    metric = metric_of(given)
-    tried = [
-        train_adapter(
+    best, best_score = None, -math.inf
+    for batch_size, rate in SETTINGS:
+        if batch_size is None and best is not None and parameters_of(best) > LARGE:
+            continue
+        fitted = train_adapter(
             name,
             train,
             validation,
             loss=loss,
-            metric=metric,
+            metric=given.metric,
             seed=seed,
             arrange=arrange,
+            noise=noise_of(given, data),
             rate=rate,
-            batch_size=recipe.train.batch_size,
+            batch_size=batch_size or recipe.train.batch_size,
+            bodies=ADAPTERS,
         )
-        for rate in RATES
-    ]
-    with torch.no_grad():
-        best = max(tried, key=lambda one: evaluate(one(validation.inputs), validation)[metric])
-    parameters = sum(parameter.numel() for parameter in best.parameters())
-    return Fitted(apply_core(best, given.splits.test.inputs), parameters)
+        with torch.no_grad():
+            score = evaluate(fitted(validation.inputs), validation)[given.metric]
+        if score > best_score:
+            best, best_score = fitted, score
+    assert best is not None, "there are settings"
+    return Fitted(apply_core(best, data.test.inputs), parameters_of(best))
 
 
 def trained_lattice(
-    name: str,
-    given: Set,
-    seed: int,
-    *overrides: str,
-    control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none",
+    name: str, given: Set, data: Splits, seed: int, *overrides: str, control: Control = "none"
 ) -> tuple[nn.Module, Result]:
     """The core with the weights of its best epoch, and how it scored."""
-    train = given.splits.train
-    recipe = recipe_of(name, f"seed={seed}", f"train.monitor={metric_of(given)}", *overrides)
-    core = build_core(recipe, train.inputs.shape[1], train.targets.shape[1])
-    loss, sampler = criterion_and_sampler(recipe, given)
+    recipe = recipe_of(name, f"seed={seed}", f"train.monitor={given.metric}", *overrides)
+    core = build_core(recipe, data.train.inputs.shape[1], data.train.targets.shape[1])
+    loss, sampler = criterion_and_sampler(recipe, data)
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(
-            data=given.splits,
+            data=data,
             core=core,
             loss=loss,
             sampler=sampler,
@@ -125,23 +163,65 @@ def trained_lattice(
 
 
 def lattice(
-    name: str,
+    name: str | None,
     given: Set,
+    data: Splits,
     seed: int,
-    *overrides: str,
-    control: Literal["none", "shuffled_targets", "frozen_lattice"] = "none",
+    overrides: tuple[str, ...] = (),
+    control: Control = "none",
 ) -> Fitted:
-    core, result = trained_lattice(name, given, seed, *overrides, control=control)
-    return Fitted(apply_core(core, given.splits.test.inputs), result.parameters)
+    """By the recipe of that name, or of the set's task."""
+    core, result = trained_lattice(name or RECIPES[given.task], given, data, seed, *overrides, control=control)
+    return Fitted(apply_core(core, data.test.inputs), result.parameters)
 
 
-#: Name -> the map fitted to a set by a seed, or None where it does not apply.
-MAPS: dict[str, Callable[[Set, int], Fitted | None]] = {
-    **{name: partial(closed_form, name) for name in BASELINES},
-    **{name: partial(adapter, name) for name in BODIES},
-    "lattice:default": partial(lattice, "lattice"),
-    "control:frozen_lattice": partial(lattice, "lattice", control="frozen_lattice"),
-    "control:shuffled_targets": partial(lattice, "lattice", control="shuffled_targets"),
+def shortcut_alone(given: Set, data: Splits, seed: int) -> Fitted:
+    """The same hybrid without its lattice: cells that are not trained leave the state as it is, and then nothing but
+    the shortcut reaches the output.
+    """
+    core, _ = trained_lattice(RECIPES[given.task], given, data, seed, control="frozen_lattice")
+    return Fitted(apply_core(core, data.test.inputs), parameters_of(core.get_submodule("shortcut")))
+
+
+@frozen
+class Map:
+    """``sets``: to which it applies. ``seeds``: with how many of the seeds it is fitted; None for all. ``recipe``: what
+    it takes its settings from; None for the recipe of the set's task.
+    """
+
+    fit: Callable[[Set, Splits, int], Fitted]
+    sets: frozenset[str]
+    seeds: int | None = None
+    recipe: str | None = None
+
+    def lock(self, given: Set) -> str:
+        """The complete recipe, as JSON."""
+        return json.dumps(recipe_to_dict(recipe_of(self.recipe or RECIPES[given.task])), sort_keys=True)
+
+
+def of_recipe(name: str, sets: frozenset[str]) -> Map:
+    return Map(partial(lattice, name), sets, recipe=name)
+
+
+EVERY = frozenset(SETS)
+ONE_DIMENSION = frozenset(name for name, given in SETS.items() if given.one_dimension)
+RETRIEVAL = frozenset(name for name, given in SETS.items() if given.task == "retrieval")
+DENOISING = EVERY - RETRIEVAL
+#: The lattice with nothing beside it, and a reshape that learns, at the rate that suits it.
+BARE = ("lattice.shortcut=null", "reshape.rank=2", "train.optimizer.lr=2.5e-3")
+
+MAPS: dict[str, Map] = {
+    **{
+        name: Map(partial(closed_form, name), EVERY if name == "ridge" else ONE_DIMENSION, seeds=1)
+        for name in BASELINES
+    },
+    "wiener": Map(wiener, DENOISING, seeds=1),
+    **{name: Map(partial(adapter, name), EVERY if name in {"linear", "mlp"} else ONE_DIMENSION) for name in ADAPTERS},
+    "lattice:default": of_recipe("faq", RETRIEVAL),
+    "lattice:40k": of_recipe("faq_40k", RETRIEVAL),
+    "lattice:cosine": of_recipe("faq_cosine", frozenset({"faq"})),
+    "lattice:denoising": of_recipe("faq_denoising", DENOISING),
+    "shortcut": Map(shortcut_alone, EVERY),
+    "control:frozen_lattice": Map(partial(lattice, None, overrides=BARE, control="frozen_lattice"), EVERY, seeds=1),
+    "control:shuffled_targets": Map(partial(lattice, None, control="shuffled_targets"), EVERY, seeds=1),
 }
-#: Those that are not the same for every seed.
-SEEDED = {name for name in MAPS if name not in BASELINES}

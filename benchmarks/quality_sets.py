@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import attrs
 import torch
 from attrs import frozen
 
 from core_engine import Engine, Pairs, Splits
+from core_engine.data.noise import noise_std, with_noise
 
 MINILM: dict[str, Any] = {"type": "minilm", "too_long": "cut"}  # one answer of selqa is longer than 256 tokens
 
@@ -21,17 +23,23 @@ def layer(number: int) -> dict[str, Any]:
 
 #: A stand-in for an encoder that was never trained for similarity.
 WEAK = layer(3)
+#: Norm of the noise relative to the inputs': a noisy input has a cosine of 0.8 with its own text.
+NOISE = 0.75
+#: What a recipe must have beside its data; nothing here is trained with it.
+PLAIN: dict[str, Any] = {
+    "mode": {"type": "dialogue"},
+    "lattice": {"size": [2, 2, 2], "channels": 2, "kernel": {"type": "stencil", "hidden": 4}},
+    "reshape": {"type": "projection"},
+    "loss": [{"type": "mse"}],
+}
 
 
-@frozen(eq=False)
-class Set:
-    """``within``: answers are looked for among those of the row's own group, as the headline."""
-
-    splits: Splits
-    within: bool
+def engine_data(sources: dict[str, Any], teacher: dict[str, Any], **more: Any) -> Splits:
+    recipe = PLAIN | {"data": sources, "teachers": {"teacher": teacher}, "teacher": "teacher"} | more
+    return Engine.from_recipe(recipe).data
 
 
-def embedded(data: Path, name: str, teacher: dict[str, Any], validation: str | None = None) -> Splits:
+def pairs(data: Path, name: str, teacher: dict[str, Any], validation: str | None = None) -> Splits:
     """Set ``name`` by the teacher. ``validation``: the set whose validation split is taken, where it has none."""
     folder = data / name
     parts = {
@@ -43,17 +51,17 @@ def embedded(data: Path, name: str, teacher: dict[str, Any], validation: str | N
     corpus = folder / "corpus_test.jsonl"
     if corpus.exists():
         sources["corpus"] = {"type": "texts", "path": str(corpus)}
-    recipe = PLAIN | {"data": sources, "teachers": {"teacher": teacher}, "teacher": "teacher"}
-    return Engine.from_recipe(recipe).data
+    return engine_data(sources, teacher)
 
 
-#: What a recipe must have beside its data; nothing here is trained with it.
-PLAIN: dict[str, Any] = {
-    "mode": {"type": "dialogue"},
-    "lattice": {"size": [2, 2, 2], "channels": 2, "kernel": {"type": "stencil", "hidden": 4}},
-    "reshape": {"type": "projection"},
-    "loss": [{"type": "mse"}],
-}
+def noisy_texts(data: Path, source: str, files: tuple[str, str, str]) -> Splits:
+    """The distinct texts of the files, held-out ones from a noisy copy, drawn once."""
+    parts = zip(("train", "validation", "test"), files, strict=True)
+    sources = {part: {"type": source, "path": str(data / file)} for part, file in parts}
+    clean = engine_data(sources, MINILM, mode={"type": "autoencoder"})
+    std = noise_std(clean.train.inputs, NOISE)
+    held_out = {part: with_noise(getattr(clean, part), std, 0, part) for part in ("validation", "test")}
+    return attrs.evolve(clean, **held_out)
 
 
 def side_by_side(splits: list[Splits], base: Splits | None = None) -> Splits:
@@ -65,10 +73,10 @@ def side_by_side(splits: list[Splits], base: Splits | None = None) -> Splits:
         return torch.cat([torch.nn.functional.normalize(table, dim=-1) for table in tables], dim=-1)
 
     def part(name: str) -> Pairs:
-        pairs: list[Pairs] = [getattr(one, name) for one in splits]
-        first = pairs[0]
-        given = getattr(base, name).inputs if base is not None else joined([one.inputs for one in pairs])
-        return Pairs(given, joined([one.targets for one in pairs]), first.target_ids, first.group_ids)
+        each: list[Pairs] = [getattr(one, name) for one in splits]
+        first = each[0]
+        given = getattr(base, name).inputs if base is not None else joined([one.inputs for one in each])
+        return Pairs(given, joined([one.targets for one in each]), first.target_ids, first.group_ids)
 
     corpora = [one.corpus for one in splits if one.corpus is not None]
     return Splits(
@@ -80,25 +88,36 @@ def side_by_side(splits: list[Splits], base: Splits | None = None) -> Splits:
 
 
 def layers(data: Path, numbers: range | tuple[int, ...]) -> list[Splits]:
-    return [embedded(data, "wiki", layer(number)) for number in numbers]
+    return [pairs(data, "wiki", layer(number)) for number in numbers]
 
 
 def change_of_dimension(data: Path) -> Splits:
-    return side_by_side(layers(data, (3, 6)), base=embedded(data, "wiki", MINILM))
+    return side_by_side(layers(data, (3, 6)), base=pairs(data, "wiki", MINILM))
 
 
-#: Name -> how it is made from the folder of data, and whether its headline is within groups.
-SETS: dict[str, tuple[Callable[[Path], Splits], bool]] = {
-    "faq": (lambda data: embedded(data, "faq", MINILM), True),
-    "wiki": (lambda data: embedded(data, "wiki", MINILM), False),
-    "selqa": (lambda data: embedded(data, "selqa", MINILM, validation="wiki"), False),
-    "faq_weak": (lambda data: embedded(data, "faq", WEAK), True),
-    "wiki_weak": (lambda data: embedded(data, "wiki", WEAK), False),
-    "wiki_wide": (lambda data: side_by_side(layers(data, range(7))), False),
-    "wiki_384_to_768": (change_of_dimension, False),
+@frozen
+class Set:
+    """``embed`` makes it from the folder of data. ``metric`` chooses the best epoch. ``within``: answers are looked
+    for among those of the row's own group, as the headline.
+    """
+
+    embed: Callable[[Path], Splits]
+    metric: str = "mrr@10"
+    within: bool = False
+    task: Literal["retrieval", "denoising"] = "retrieval"
+    one_dimension: bool = True
+
+
+FAQ = ("faq/train.jsonl", "faq/valid.jsonl", "faq/test.jsonl")
+SENTENCES = ("wiki/corpus_train.jsonl", "wiki/corpus_valid.jsonl", "wiki/corpus_test.jsonl")
+SETS: dict[str, Set] = {
+    "faq": Set(lambda data: pairs(data, "faq", MINILM), "within_mrr", within=True),
+    "wiki": Set(lambda data: pairs(data, "wiki", MINILM)),
+    "selqa": Set(lambda data: pairs(data, "selqa", MINILM, validation="wiki")),
+    "faq_weak": Set(lambda data: pairs(data, "faq", WEAK), "within_mrr", within=True),
+    "wiki_weak": Set(lambda data: pairs(data, "wiki", WEAK)),
+    "wiki_wide": Set(lambda data: side_by_side(layers(data, range(7)))),
+    "wiki_384_to_768": Set(change_of_dimension, one_dimension=False),
+    "faq_denoising": Set(lambda data: noisy_texts(data, "dialogues", FAQ), "cosine", task="denoising"),
+    "wiki_denoising": Set(lambda data: noisy_texts(data, "texts", SENTENCES), "cosine", task="denoising"),
 }
-
-
-def load(name: str, data: Path) -> Set:
-    make, within = SETS[name]
-    return Set(make(data), within)

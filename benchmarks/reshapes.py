@@ -2,7 +2,7 @@
 
     python benchmarks/reshapes.py --data FOLDER [--sets faq wiki_weak] [--seeds 0 1] [--only ROW ...] [--json]
 
-The recipe is recipes/lattice.yaml without the shortcut; a row differs from another in what its name says, and
+The recipe is configs/objectives/grouped.yaml in batches of 64; a row differs from another in what its name says, and
 ``linear surface`` in its lattice as well, since a face must hold all values. The core of the best epoch by validation
 is scored once on the test groups, by the MRR within groups on ``faq``, and by MRR@10 elsewhere. Figures are means over
 the seeds, with half the distance between the largest and the smallest.
@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from quality import CODE, ROOT, digest
-from quality_maps import metric_of, trained_lattice
-from quality_sets import SETS, Set, load
+from quality_maps import trained_lattice
+from quality_sets import SETS
 
+from core_engine import Splits
 from core_engine.log import configure_logging
 
 #: Overrides of every row, and of each.
-COMMON = ("lattice.shortcut=null",)
+COMMON = ("train.batch_size=64",)
 ROWS: dict[str, tuple[str, ...]] = {
     "linear": ("reshape={type: linear, channels: 24}",),
     "linear variance": ("reshape={type: linear, channels: 24, order: variance}",),
@@ -54,23 +55,23 @@ def main() -> None:
     of_data = digest(arguments.data.glob("*/*.jsonl"))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for name in arguments.sets:
-        given = load(name, arguments.data.resolve())
+        data = SETS[name].embed(arguments.data.resolve())
         found[name] = {row: [] for row in arguments.only}
         for seed in arguments.seeds:
             for row in arguments.only:
-                found[name][row].append(kept(arguments.output, name, given, row, seed, of_data))
+                found[name][row].append(kept(arguments.output, name, data, row, seed, of_data))
                 print(f"{name} {row} seed {seed}: {found[name][row][-1]}", file=sys.stderr, flush=True)
     print(json.dumps(found)) if arguments.json else show(found)
 
 
-def kept(folder: Path, name: str, given: Set, row: str, seed: int, of_data: str) -> dict[str, Any]:
+def kept(folder: Path, name: str, data: Splits, row: str, seed: int, of_data: str) -> dict[str, Any]:
     """The run's figures, from its file, or trained now."""
     overrides = (*COMMON, *ROWS[row])
     key = hashlib.sha256(json.dumps([name, seed, overrides, CODE, of_data]).encode()).hexdigest()[:16]
     path = folder / f"{name}-{row.replace(' ', '-').replace(',', '')}-{seed}-{key}.json"
     if not path.exists():
-        _, result = trained_lattice("lattice", given, seed, *overrides)
-        metric = metric_of(given)
+        _, result = trained_lattice("objectives/grouped", SETS[name], data, seed, *overrides)
+        metric = SETS[name].metric
         figures = {
             "parameters": result.parameters,
             "validation": result.validation[metric],

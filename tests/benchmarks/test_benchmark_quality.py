@@ -13,7 +13,7 @@ from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 
 QUICKSTART = Path(__file__).parents[2] / "plugins" / "core_engine_data" / "quickstart.jsonl"
-ROWS = ["identity", "gains", "lattice:default", "control:shuffled_targets"]
+ROWS = ["identity", "low_rank_40k", "lattice:default", "lattice:40k", "shortcut", "control:frozen_lattice"]
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +38,45 @@ def test_the_teachers_of_the_sets_are_ones_that_a_recipe_can_name(teacher: dict[
     assert loaded.teachers["teacher"].config.embedding_dim() == 384
 
 
-def figures(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    arguments = ["--data", str(data), "--sets", "faq", "--seeds", "0", "1", "--output", str(data / "rows")]
-    monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--json", "--only", *ROWS])
+def figures(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, rows: list[str]
+) -> Any:
+    arguments = ["--data", str(data), "--sets", name, "--seeds", "0", "1", "--output", str(data / "rows")]
+    monkeypatch.setattr(sys, "argv", ["quality.py", *arguments, "--json", "--only", *rows])
     quality.main()
-    return json.loads(capsys.readouterr().out)
+    return json.loads(capsys.readouterr().out)[name]
 
 
 def test_every_row_has_its_figures_with_intervals_and_is_kept(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = figures(data, monkeypatch, capsys)
-    assert list(found) == ["faq"]
-    assert list(found["faq"]) == ROWS
-    for row, entry in found["faq"].items():
+    found = figures(data, monkeypatch, capsys, "faq", [*ROWS, "wiener"])
+    assert list(found) == ROWS  # there is no noise to filter
+    for row, entry in found.items():
         metrics = {"mrr@10", "recall@1", "cosine", "global_mrr@10", "global_recall@1"}
-        compared = set() if row == "lattice:default" else {"ahead_mrr@10", "ahead_recall@1"}
+        compared = set() if row == "lattice:default" else {"ahead_mrr@10", "ahead_recall@1", "ahead_cosine"}
         assert entry.keys() == {"parameters", *metrics, *compared}
         for metric in metrics | compared:
             assert entry[metric]["low"] <= entry[metric]["value"] <= entry[metric]["high"]
-    assert found["faq"]["identity"]["parameters"] == 0
-    assert found["faq"]["lattice:default"]["parameters"] > 100_000
-    assert found["faq"]["lattice:default"]["cosine"] != found["faq"]["control:shuffled_targets"]["cosine"]
+    parameters = {row: entry["parameters"] for row, entry in found.items()}
+    assert parameters["identity"] == 0
+    assert 39_000 < parameters["low_rank_40k"] < 40_000
+    assert parameters["lattice:40k"] < 40_000
+    assert 100_000 < parameters["lattice:default"] < 150_000
+    assert 70_000 < parameters["shortcut"] < parameters["lattice:default"] - 30_000
+    assert 0 < parameters["control:frozen_lattice"] < 5_000
+    assert len({entry["cosine"]["value"] for entry in found.values()}) == len(ROWS)
     # Nothing is computed again.
-    monkeypatch.setattr(quality, "load", lambda name, data: pytest.fail("the rows are kept"))
-    assert figures(data, monkeypatch, capsys) == found
+    monkeypatch.setattr(quality, "fit_all", lambda tasks, jobs: pytest.fail("the rows are kept") if tasks else None)
+    assert figures(data, monkeypatch, capsys, "faq", [*ROWS, "wiener"]) == found
+
+
+def test_denoising_has_rows_of_its_own(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["identity", "ridge", "wiener", "gains", "lattice:40k"]
+    found = figures(data, monkeypatch, capsys, "faq_denoising", rows)
+    assert list(found) == rows[:-1]
+    assert found["identity"]["cosine"]["value"] == pytest.approx(0.8, abs=0.01)
+    # It is given the covariance of the noise, which the regression has to learn from few rows.
+    assert found["wiener"]["cosine"]["value"] > found["ridge"]["cosine"]["value"]

@@ -20,7 +20,8 @@ ON_SHIPPED_PAIRS = [path for path in RECIPES if not path.name.startswith(("faq",
 
 def test_the_recipes_are_the_ones_that_the_documentation_names() -> None:
     assert {path.stem for path in RECIPES} == {
-        *("quickstart", "autoencoder", "mixed", "nca", "faq", "faq_autoencoder", "faq_denoising", "advanced")
+        *("quickstart", "autoencoder", "mixed", "nca", "advanced"),
+        *("faq", "faq_40k", "faq_cosine", "faq_autoencoder", "faq_denoising"),
     }
 
 
