@@ -207,6 +207,7 @@ EVERY = frozenset(SETS)
 ONE_DIMENSION = frozenset(name for name, given in SETS.items() if given.one_dimension)
 RETRIEVAL = frozenset(name for name, given in SETS.items() if given.task == "retrieval")
 DENOISING = EVERY - RETRIEVAL
+LOW_RANK = ("low_rank_16", "low_rank_64", "low_rank_40k")
 #: The lattice with nothing beside it, and a reshape that learns, at the rate that suits it.
 BARE = ("lattice.shortcut=null", "reshape.rank=2", "train.optimizer.lr=2.5e-3")
 
@@ -216,7 +217,11 @@ MAPS: dict[str, Map] = {
         for name in BASELINES
     },
     "wiener": Map(wiener, DENOISING, seeds=1),
-    **{name: Map(partial(adapter, name), EVERY if name in {"linear", "mlp"} else ONE_DIMENSION) for name in ADAPTERS},
+    # Gains and the linear adapter start from the identity, so that a seed is an order of rows.
+    "gains": Map(partial(adapter, "gains"), ONE_DIMENSION, seeds=1),
+    **{name: Map(partial(adapter, name), ONE_DIMENSION & RETRIEVAL) for name in LOW_RANK},
+    "linear": Map(partial(adapter, "linear"), EVERY, seeds=1),
+    "mlp": Map(partial(adapter, "mlp"), EVERY),
     "lattice:default": of_recipe("faq", RETRIEVAL),
     "lattice:40k": of_recipe("faq_40k", RETRIEVAL),
     "lattice:cosine": of_recipe("faq_cosine", frozenset({"faq"})),
