@@ -15,7 +15,7 @@ from core_engine.contracts.objects import Loss, Sampler
 from core_engine.data.noise import noise_std, with_noise
 from core_engine.data.pairs import Pairs
 from core_engine.data.prepare import Splits
-from core_engine.evaluation.adapters import train_adapter
+from core_engine.evaluation.adapters import USUAL_BATCH, score, train_adapter
 from core_engine.evaluation.baselines import BASELINES, why_left_out
 from core_engine.evaluation.bodies import BODIES
 from core_engine.evaluation.metrics import evaluate
@@ -43,6 +43,7 @@ def score_baselines(
     loss: Loss,
     monitor: str,
     seed: int,
+    batch_size: int,
     should_stop: Callable[[], bool],
     sampler: Sampler | None = None,
     table: NegativeTable | None = None,
@@ -50,7 +51,9 @@ def score_baselines(
     """Fits each on the training split, chooses by the validation split, scores on the test split. None if
     it was asked to stop before the last one.
 
-    The adapters are trained with the run's own loss, ``sampler`` and negatives (``table``).
+    The adapters are trained with the run's own loss, ``sampler`` and negatives (``table``), in batches of the usual
+    size and in batches of the run's ``batch_size``, of which validation chooses: where rows of a batch are one
+    another's wrong answers, the size is a part of the objective.
     A denoising autoencoder's baselines are fitted to noisy inputs, adapters with noise drawn anew for every batch.
     """
     train, validation, test, corpus = data.train, data.validation, data.test, data.corpus
@@ -70,20 +73,25 @@ def score_baselines(
         log.info("fitting baseline", name=name)
         fitted: Callable[[Tensor], Tensor]
         if name in BODIES:
-            adapter = train_adapter(
-                name,
-                train,
-                validation,
-                loss=loss,
-                metric=metric,
-                seed=seed,
-                arrange=arrange,
-                negatives=None if table is None else table.of,
-                noise=std,
-            )
+            tried = [
+                train_adapter(
+                    name,
+                    train,
+                    validation,
+                    loss=loss,
+                    metric=metric,
+                    seed=seed,
+                    arrange=arrange,
+                    negatives=None if table is None else table.of,
+                    noise=std,
+                    batch_size=size,
+                )
+                for size in sorted({min(size, len(train)) for size in (batch_size, USUAL_BATCH)})
+            ]
+            adapter = max(tried, key=partial(score, validation=validation, metric=metric))
             fitted, parameters = partial(apply_core, adapter), _count(adapter)
         else:
-            fitted, parameters = BASELINES[name](noisy, validation), _CLOSED_FORM[name](train)
+            fitted, parameters = BASELINES[name](noisy, validation, metric), _CLOSED_FORM[name](train)
         with torch.no_grad():
             rows[name] = {**evaluate(fitted(test.inputs), test, corpus), "parameters": parameters}
     return BaselineRows(rows, left_out)

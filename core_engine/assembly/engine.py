@@ -68,7 +68,7 @@ from core_engine.training.memory_plan import in_words, plan_memory, require_room
 from core_engine.training.negatives import NegativeTable, choose_negatives
 from core_engine.training.plan import monitor_of, total_steps, trained_parameters
 from core_engine.training.ranks import Ranks, current_ranks
-from core_engine.training.rows import training_rows
+from core_engine.training.rows import training_rows, with_shuffled_targets
 from core_engine.training.trainer import Outcome, Trainer
 from core_engine.training.transfer import start_from
 from core_engine.training.validation import score_validation
@@ -231,12 +231,12 @@ class Engine:
         if checkpoint is not None:
             require_same_recipe(checkpoint.path.parent.parent, self.recipe)
             require_same_facts(checkpoint, facts)
-        self._prepare_core(data.train, device)
+        # A control that was fitted to the true pairs would know what it must not.
+        train, extra = self._rows_to_train_on(data)
+        self._prepare_core(train, device)
         untrained = evaluate(apply_core(self.core, data.test.inputs, ranks), data.test, data.corpus)
         adapters_negatives = self._negatives_for_adapters(data.train)
-        rows = training_rows(
-            data.train, data.extra, self.mode, self.seed, self.control == "shuffled_targets", self.sampler
-        )
+        rows = training_rows(train, extra, self.mode, self.seed, self.sampler)
         # A loss may have parameters. A copy's are trained: baselines, and another run, start from the first ones.
         untrained_criterion = self.loss if isinstance(self.loss, Criterion) else Criterion([("loss", 1.0, self.loss)])
         untrained_criterion.to(device).fit(rows.pairs.targets, rows.pairs.whole(progress=0.0))
@@ -333,6 +333,12 @@ class Engine:
         made: Path = ranks.from_first(run_dir)
         return made
 
+    def _rows_to_train_on(self, data: Splits) -> tuple[Pairs, Pairs | None]:
+        if self.control != "shuffled_targets":
+            return data.train, data.extra
+        extra = None if data.extra is None else with_shuffled_targets(data.extra, self.seed)
+        return with_shuffled_targets(data.train, self.seed), extra
+
     def _prepare_core(self, train: Pairs, device: torch.device) -> None:
         """From its first weights, whatever an earlier call has trained, or from another run's: on the device."""
         if self._first_weights is None:
@@ -348,8 +354,8 @@ class Engine:
                 self.core.kernel.requires_grad_(False)
                 if not any(parameter.requires_grad for parameter in self.core.parameters()):
                     raise TrainingError(
-                        "control frozen_lattice leaves nothing to train: this reshape learns nothing; "
-                        "use one that does, such as 'projection'"
+                        "control frozen_lattice leaves nothing to train: this reshape learns nothing; use one that "
+                        "does, such as 'projection' with a rank above 0, or a lattice.shortcut"
                     )
         elif self.control == "frozen_lattice":
             raise TrainingError(
@@ -390,6 +396,7 @@ class Engine:
             loss=criterion,
             monitor=self.train.monitor,
             seed=self.seed,
+            batch_size=self.train.batch_size,
             should_stop=should_stop,
             sampler=self.sampler,
             table=adapters_negatives,

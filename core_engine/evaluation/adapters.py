@@ -21,6 +21,7 @@ from core_engine.memory.tables import mean_row, sum_of_squares
 
 log = structlog.get_logger("core_engine.evaluation")
 
+USUAL_BATCH = 256
 _EPOCHS = 20
 _LEAST_STEPS = 300  # in 20 epochs of a few hundred rows, nothing would have moved
 _WARM_UP = 0.1  # share of all steps
@@ -76,7 +77,7 @@ def train_adapter(
     negatives: WrongTargets | None = None,
     noise: float = 0.0,
     rate: float = 1.0,
-    batch_size: int = 256,
+    batch_size: int = USUAL_BATCH,
     bodies: Mapping[str, MakeBody] = BODIES,
 ) -> Adapter:
     """Train the adapter of that name and give back its best epoch on ``validation``, by ``metric``.
@@ -108,7 +109,6 @@ def train_adapter(
     batches = math.ceil(len(train) / batch_size)
     epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / batches))
     optimizer, schedule = _optimizer(adapter, loss, epochs * batches, rate)
-    sign = 1 if METRICS[metric] == "max" else -1
     best_epoch, best_score, best_state = 0, -math.inf, adapter.state_dict()
     for epoch in range(epochs):
         total = torch.zeros((), device=device)
@@ -138,14 +138,26 @@ def train_adapter(
                 f"adapter {name!r}: the loss is not finite in epoch {epoch + 1} of {epochs}; "
                 "check the loss's options and the embeddings, or leave this baseline out"
             )
-        with torch.no_grad():
-            score = sign * evaluate(adapter(validation.inputs), validation)[metric]
-        if score > best_score:
-            best_epoch, best_score = epoch + 1, score
+        reached = score(adapter, validation, metric)
+        if reached > best_score:
+            best_epoch, best_score = epoch + 1, reached
             best_state = copy.deepcopy(adapter.state_dict())
-    log.info("adapter trained", adapter=name, epoch=best_epoch, metric=metric, value=round(sign * best_score, 4))
+    log.info(
+        "adapter trained",
+        adapter=name,
+        epoch=best_epoch,
+        metric=metric,
+        value=round(best_score if METRICS[metric] == "max" else -best_score, 4),
+    )
     adapter.load_state_dict(best_state)
     return adapter.requires_grad_(False)
+
+
+@torch.no_grad()
+def score(adapter: Adapter, validation: Pairs, metric: str) -> float:
+    """The metric, or less than 0 of it where lower is better: the more the better."""
+    value = evaluate(adapter(validation.inputs), validation)[metric]
+    return value if METRICS[metric] == "max" else -value
 
 
 def _optimizer(

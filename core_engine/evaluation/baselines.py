@@ -9,6 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from core_engine.contracts.metrics import METRICS
 from core_engine.data.pairs import Pairs
 from core_engine.evaluation.metrics import evaluate
 from core_engine.memory.tables import cross_products, mean_row
@@ -31,20 +32,20 @@ class Affine:
         return (centred if self.matrix is None else centred @ self.matrix) + self.target_mean
 
 
-def identity(train: Pairs, validation: Pairs) -> Map:
+def identity(train: Pairs, validation: Pairs, metric: str) -> Map:
     """``x -> x``: the embeddings as they are."""
     return lambda inputs: inputs
 
 
-def mean_shift(train: Pairs, validation: Pairs) -> Map:
+def mean_shift(train: Pairs, validation: Pairs, metric: str) -> Map:
     """``x -> x - mean(inputs) + mean(targets)``, the means over ``train``."""
     return Affine(mean_row(train.inputs), mean_row(train.targets))
 
 
-def ridge(train: Pairs, validation: Pairs) -> Map:
+def ridge(train: Pairs, validation: Pairs, metric: str) -> Map:
     """Least squares with a penalty, both sides centred: ``W = (XᵀX + λ n I)⁻¹ XᵀY`` (Hoerl and Kennard, 1970).
 
-    λ is the one of 1e-5, 1e-4, 1e-3, 1e-2 with the best MRR@10 on ``validation``. Solved in float64.
+    λ is the one of 1e-5, 1e-4, 1e-3, 1e-2 with the best ``metric`` on ``validation``. Solved in float64.
     """
     input_mean, target_mean = mean_row(train.inputs), mean_row(train.targets)
     gram = cross_products(train.inputs, train.inputs, input_mean, input_mean)
@@ -56,12 +57,13 @@ def ridge(train: Pairs, validation: Pairs) -> Map:
         return Affine(input_mean, target_mean, matrix.to(train.inputs.dtype))
 
     def score(fitted: Affine) -> float:
-        return evaluate(fitted(validation.inputs), validation)["mrr@10"]
+        value = evaluate(fitted(validation.inputs), validation)[metric]
+        return value if METRICS[metric] == "max" else -value
 
     return max(map(solution, _RIDGE_STRENGTHS), key=score)
 
 
-def procrustes(train: Pairs, validation: Pairs) -> Map:
+def procrustes(train: Pairs, validation: Pairs, metric: str) -> Map:
     """The rotation or reflection nearest in least squares, both sides centred (Schönemann, 1966).
 
     ``R = U Vᵀ`` where ``XᵀY = U S Vᵀ``. Computed in float64.
@@ -71,8 +73,8 @@ def procrustes(train: Pairs, validation: Pairs) -> Map:
     return Affine(input_mean, target_mean, (u @ v_transposed).to(train.inputs.dtype))
 
 
-#: Name -> ``fit(train, validation)``, in the order in which they are shown.
-BASELINES: Final[Mapping[str, Callable[[Pairs, Pairs], Map]]] = {
+#: Name -> ``fit(train, validation, metric)``, in the order in which they are shown.
+BASELINES: Final[Mapping[str, Callable[[Pairs, Pairs, str], Map]]] = {
     "identity": identity,
     "mean_shift": mean_shift,
     "ridge": ridge,

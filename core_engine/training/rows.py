@@ -113,18 +113,12 @@ def training_rows(
     extra: Pairs | None,
     mode: Autoencoder | Dialogue | Mixed,
     seed: int,
-    shuffle_targets: bool,
     sampler: Sampler | None = None,
 ) -> TrainingRows:
-    """The rows that a mode trains on. ``shuffle_targets``: the control run, in which targets are permuted among the
-    rows.
-    """
+    """The rows that a mode trains on."""
     main = len(train)
     relative = 0.0 if isinstance(mode, Dialogue) else mode.noise
     std = noise_std(train.inputs, relative)
-    if shuffle_targets:
-        train = _shuffled(train, seed)
-        extra = None if extra is None else _shuffled(extra, seed)
     if isinstance(mode, Mixed) and extra is None:
         raise DataError("mode mixed needs further rows to train on: give Splits its 'extra'")
     if extra is None or not isinstance(mode, Mixed):
@@ -144,7 +138,8 @@ def training_rows(
     return TrainingRows(both, main, seed, noise, extra_per_epoch=joining, sampler=sampler)
 
 
-def _shuffled(pairs: Pairs, seed: int) -> Pairs:
+def with_shuffled_targets(pairs: Pairs, seed: int) -> Pairs:
+    """The control: the same inputs and targets, each input with another row's target."""
     order = torch.randperm(len(pairs), generator=generator(seed, "control")).to(pairs.inputs.device)
     return pairs.with_targets(order)
 

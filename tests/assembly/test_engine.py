@@ -23,6 +23,7 @@ from core_engine import (
     hookimpl,
     load_core,
 )
+from core_engine.core.shortcut import Shortcut
 from core_engine.errors import CheckpointError, DataError, EngineError, OutputError, TrainingError
 from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
@@ -116,6 +117,40 @@ def test_dimensions_may_differ_between_both_sides(tmp_path: Path) -> None:
     assert result is not None
     assert set(result.baselines) == {"ridge"}
     assert "identity" in result.baselines_left_out
+
+
+def test_a_control_with_shuffled_targets_is_fitted_to_shuffled_targets(tmp_path: Path) -> None:
+    """A shortcut between different dimensions starts as the regression of the targets, and so would know the pairs."""
+
+    def half(pairs: Pairs) -> Pairs:
+        return Pairs(pairs.inputs, pairs.targets[:, : DIM // 2], group_ids=pairs.group_ids)
+
+    def core() -> EmbeddingProcessor:
+        torch.manual_seed(0)
+        return EmbeddingProcessor(
+            reshape=Linear(channels=2).build(ReshapeContext(DIM, DIM // 2, (2, 3, 1), seed=0)),
+            kernel=CellLoop(Cell(4)),
+            input_dim=DIM,
+            output_dim=DIM // 2,
+            size=(2, 3, 1),
+            channels=4,
+            steps=1,
+            shortcut=Shortcut(DIM, DIM // 2, 0, DIM, seed=0),
+        )
+
+    data = splits()
+    data = Splits(half(data.train), half(data.validation), half(data.test))
+    fitted = {}
+    for control in ("none", "shuffled_targets"):
+        one = engine(tmp_path, data=data, core=core(), baselines=[], control=control, train=Train(max_steps=1))
+        one.run()
+        shortcut = one.core.get_submodule("shortcut")
+        centred = data.test.inputs - data.train.inputs.mean(0)
+        target = data.test.targets - data.train.targets.mean(0)
+        with torch.no_grad():
+            fitted[control] = float(torch.cosine_similarity(shortcut(centred), target).mean())
+    assert fitted["none"] > 0.99
+    assert fitted["shuffled_targets"] < 0.5
 
 
 class Witness:

@@ -21,14 +21,14 @@ def rotation(dim: int) -> Tensor:
 
 def test_identity_gives_back_its_input() -> None:
     pairs = Pairs(normal(0, 20, 5), normal(1, 20, 5))
-    assert torch.equal(BASELINES["identity"](pairs, pairs)(pairs.inputs), pairs.inputs)
+    assert torch.equal(BASELINES["identity"](pairs, pairs, "mrr@10")(pairs.inputs), pairs.inputs)
 
 
 def test_mean_shift_recovers_a_shift_of_the_training_split() -> None:
     inputs, shift = normal(0, 50, 6) + 2, normal(1, 6)
     train = Pairs(inputs, inputs + shift)
     far_away = Pairs(normal(2, 30, 6) - 50, normal(3, 30, 6) + 50)
-    fitted = BASELINES["mean_shift"](train, far_away)
+    fitted = BASELINES["mean_shift"](train, far_away, "mrr@10")
     unseen = normal(4, 10, 6)
     torch.testing.assert_close(fitted(unseen), unseen + shift)
 
@@ -41,7 +41,7 @@ def test_ridge_recovers_a_linear_map(input_dim: int, target_dim: int) -> None:
         inputs = normal(seed, rows, input_dim) + 3
         return Pairs(inputs, inputs @ matrix + shift)
 
-    fitted, unseen = BASELINES["ridge"](split(2, 400), split(3, 60)), split(4, 25)
+    fitted, unseen = BASELINES["ridge"](split(2, 400), split(3, 60), "mrr@10"), split(4, 25)
     torch.testing.assert_close(fitted(unseen.inputs), unseen.targets, atol=2e-3, rtol=0)
     assert fitted(unseen.inputs).dtype == torch.float32
 
@@ -51,7 +51,7 @@ def test_ridge_solves_the_normal_equations(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(tables, "BLOCK", 32)
     monkeypatch.setattr(baselines, "_RIDGE_STRENGTHS", (1e-2,))
     train = Pairs(normal(0, 65, 5) + 1, normal(1, 65, 3) - 1)
-    fitted = BASELINES["ridge"](train, train)
+    fitted = BASELINES["ridge"](train, train, "mrr@10")
     x = (train.inputs - train.inputs.mean(0)).double()
     y = (train.targets - train.targets.mean(0)).double()
     matrix = torch.linalg.inv(x.T @ x + 1e-2 * 65 * torch.eye(5)) @ x.T @ y
@@ -66,29 +66,29 @@ def test_ridge_takes_the_strength_that_validation_likes_best(monkeypatch: pytest
     def preset(output: Tensor, pairs: Pairs) -> dict[str, float]:
         assert pairs is validation
         assert output.shape == validation.targets.shape
-        return {"mrr@10": next(scores)}
+        return {"cosine": next(scores)}
 
     monkeypatch.setattr(baselines, "evaluate", preset)
-    chosen = BASELINES["ridge"](train, validation)(train.inputs)
+    chosen = BASELINES["ridge"](train, validation, "cosine")(train.inputs)
     monkeypatch.undo()
     monkeypatch.setattr(baselines, "_RIDGE_STRENGTHS", (1e-3,))
-    assert torch.equal(chosen, BASELINES["ridge"](train, validation)(train.inputs))
+    assert torch.equal(chosen, BASELINES["ridge"](train, validation, "mrr@10")(train.inputs))
     monkeypatch.setattr(baselines, "_RIDGE_STRENGTHS", (1e-2,))
-    assert not torch.equal(chosen, BASELINES["ridge"](train, validation)(train.inputs))
+    assert not torch.equal(chosen, BASELINES["ridge"](train, validation, "mrr@10")(train.inputs))
 
 
 def test_procrustes_recovers_a_rotation() -> None:
     turn, shift = rotation(7), normal(1, 7)
     train_inputs, unseen = normal(2, 60, 7) + 1, normal(3, 10, 7)
     fitted = BASELINES["procrustes"](
-        Pairs(train_inputs, train_inputs @ turn + shift), Pairs(unseen, unseen @ turn + shift)
+        Pairs(train_inputs, train_inputs @ turn + shift), Pairs(unseen, unseen @ turn + shift), "mrr@10"
     )
     torch.testing.assert_close(fitted(unseen), unseen @ turn + shift, atol=1e-5, rtol=0)
 
 
 def test_procrustes_stays_orthogonal_where_the_map_is_not() -> None:
     train = Pairs(normal(0, 60, 7), normal(0, 60, 7) @ normal(1, 7, 7))
-    matrix = BASELINES["procrustes"](train, train).matrix  # type: ignore[attr-defined]
+    matrix = BASELINES["procrustes"](train, train, "mrr@10").matrix  # type: ignore[attr-defined]
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(7), atol=1e-5, rtol=0)
 
 
