@@ -3,11 +3,15 @@
     python benchmarks/quality.py --data FOLDER [--sets faq wiki ...] [--only ROW ...] [--seeds 0 1 2] [--json]
 
 FOLDER holds ``faq``, ``wiki`` and ``selqa``, as JSON Lines. All that is trained on a set is trained with the same loss,
-order of rows and noise; its best epoch, and an adapter's learning rate and batch size, are chosen on the validation
-groups, and the test groups are scored once. A figure is the mean over test rows and seeds, with its 95 % interval by
-the bootstrap over groups; ``ahead_...`` is the row's figure less that of the set's first lattice row, on the same rows,
-with its own interval. For ``faq`` and ``faq_weak`` answers are ranked within the row's group, and among all
-(``global_...``).
+order of rows and noise, but for ``...:cosine``, trained for the cosine alone; its best epoch, and an adapter's learning
+rate and batch size, are chosen on the validation groups, and the test groups are scored once. An adapter's weight decay
+is the usual 0.01, and it has no dropout. ``shortcut`` is the hybrid of the set's lattice row without its lattice,
+``lattice:bare`` the lattice without its shortcut, ``control:frozen_lattice`` the same with nothing trained but the
+reshape.
+
+A figure is the mean over test rows and seeds, with its 95 % interval by the bootstrap over groups, which says nothing
+of other seeds; ``ahead_...`` is the row's figure less that of the set's first lattice row, on the same rows, with its
+own interval. For ``faq`` and ``faq_weak`` answers are ranked within the row's group, and among all (``global_...``).
 
 Controls, closed forms, gains and the linear adapter are fitted with the first seed alone. Rows are kept in ``--output``
 by set, row, seed and a digest of code, data and complete recipe, so the program can be stopped and goes on.
@@ -45,6 +49,7 @@ LATTICE = "lattice:"
 @frozen
 class Row:
     parameters: int
+    seeds: int
     scores: dict[str, Tensor]  # metric -> float64 [n], test rows
     groups: Tensor
 
@@ -125,7 +130,7 @@ def joined(tasks: list[Task]) -> Row:
     found = [load_file(task.file) for task in tasks]
     metrics = found[0].keys() - {"groups", "parameters"}
     scores = {metric: torch.stack([one[metric] for one in found]).mean(0) for metric in sorted(metrics)}
-    return Row(int(found[0]["parameters"]), scores, found[0]["groups"])
+    return Row(int(found[0]["parameters"]), len(tasks), scores, found[0]["groups"])
 
 
 def scored(given: Set, data: Splits, fitted: Fitted) -> dict[str, Tensor]:
@@ -135,7 +140,7 @@ def scored(given: Set, data: Splits, fitted: Fitted) -> dict[str, Tensor]:
     kept = {"cosine": scores["cosine"]}
     if given.within:
         reciprocal = scores["within_mrr"]
-        kept["mrr@10"] = torch.where(reciprocal < 0.0999, 0.0, reciprocal).where(~reciprocal.isnan(), torch.nan)
+        kept["mrr@10"] = torch.where(reciprocal < 0.0999, 0.0, reciprocal)
         kept["recall@1"] = scores["within_recall@1"]
         kept["global_mrr@10"], kept["global_recall@1"] = scores["mrr@10"], scores["recall@1"]
     else:
@@ -148,7 +153,7 @@ def figures(rows: dict[str, Row]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     headline = next((name for name in rows if name.startswith(LATTICE)), None)
     for name, row in rows.items():
-        entry: dict[str, Any] = {"parameters": row.parameters}
+        entry: dict[str, Any] = {"parameters": row.parameters, "seeds": row.seeds}
         for metric, values in row.scores.items():
             entry[metric] = as_plain(values, row.groups)
         if headline not in (None, name):
@@ -167,13 +172,13 @@ def as_plain(values: Tensor, groups: Tensor) -> dict[str, float]:
 def show(found: dict[str, dict[str, Any]]) -> None:
     for name, rows in found.items():
         metric = "cosine" if SETS[name].task == "denoising" else "mrr@10"
-        print(f"\n{name}\n\n| map | parameters | MRR@10 | recall@1 | cosine | {metric} ahead of the lattice |")
-        print("|---|---|---|---|---|---|")
+        print(f"\n{name}\n\n| map | parameters | seeds | MRR@10 | recall@1 | cosine | {metric} ahead of the lattice |")
+        print("|---|---|---|---|---|---|---|")
         for row, entry in rows.items():
             cells = [f"{entry[metric]['value']:.3f}" for metric in ("mrr@10", "recall@1", "cosine")]
             ahead = entry.get(f"ahead_{metric}")
             told = "" if ahead is None else f"{ahead['value']:+.4f} ({ahead['low']:+.4f} to {ahead['high']:+.4f})"
-            print(f"| {row} | {entry['parameters']:,} | {' | '.join(cells)} | {told} |")
+            print(f"| {row} | {entry['parameters']:,} | {entry['seeds']} | {' | '.join(cells)} | {told} |")
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -20,10 +20,9 @@ from core_engine.assembly.build import build_core, build_criterion, built
 from core_engine.contracts.contexts import SamplerContext
 from core_engine.contracts.objects import Sampler
 from core_engine.data.noise import noise_std, with_noise
-from core_engine.evaluation.adapters import train_adapter
+from core_engine.evaluation.adapters import score, train_adapter
 from core_engine.evaluation.baselines import BASELINES
 from core_engine.evaluation.bodies import BODIES, LowRankUpdate
-from core_engine.evaluation.metrics import evaluate
 from core_engine.host.host import PluginHost
 from core_engine.memory.tables import cross_products, mean_row
 from core_engine.recipe.load import load_recipe
@@ -66,6 +65,11 @@ def recipe_of(name: str, *overrides: str) -> Recipe:
     return recipe
 
 
+def lock_of(name: str, *overrides: str) -> str:
+    """The complete recipe, as JSON, but for where its runs go."""
+    return json.dumps(recipe_to_dict(recipe_of(name, *overrides)) | {"output": ""}, sort_keys=True)
+
+
 def criterion_and_sampler(recipe: Recipe, data: Splits) -> tuple[Criterion, Sampler | None]:
     sampler = None if recipe.sampler is None else built(recipe.sampler, SamplerContext())
     return build_criterion(recipe, data.train.targets.shape[1]), sampler
@@ -82,7 +86,7 @@ def noise_of(given: Set, data: Splits) -> float:
 def closed_form(name: str, given: Set, data: Splits, seed: int) -> Fitted:
     train = with_noise(data.train, noise_of(given, data), seed, "baselines")
     dims = train.inputs.shape[1] * train.targets.shape[1]
-    output = BASELINES[name](train, data.validation)(data.test.inputs)
+    output = BASELINES[name](train, data.validation, given.metric)(data.test.inputs)
     return Fitted(output, dims if name in {"ridge", "procrustes"} else 0)
 
 
@@ -107,9 +111,12 @@ ADAPTERS = {
 }
 
 
-def adapter(name: str, given: Set, data: Splits, seed: int) -> Fitted:
+def adapter(
+    name: str, given: Set, data: Splits, seed: int, recipe_name: str | None = None, metric: str | None = None
+) -> Fitted:
+    """With the objective of that recipe and the best epoch by that metric; by default those of the set."""
     train, validation = data.train, data.validation
-    recipe = recipe_of(RECIPES[given.task])
+    recipe, metric = recipe_of(recipe_name or RECIPES[given.task]), metric or given.metric
     loss, sampler = criterion_and_sampler(recipe, data)
     arrange = TrainingRows(train, len(train), seed, sampler=sampler).order
     best, best_score = None, -math.inf
@@ -121,7 +128,7 @@ def adapter(name: str, given: Set, data: Splits, seed: int) -> Fitted:
             train,
             validation,
             loss=loss,
-            metric=given.metric,
+            metric=metric,
             seed=seed,
             arrange=arrange,
             noise=noise_of(given, data),
@@ -129,10 +136,9 @@ def adapter(name: str, given: Set, data: Splits, seed: int) -> Fitted:
             batch_size=batch_size or recipe.train.batch_size,
             bodies=ADAPTERS,
         )
-        with torch.no_grad():
-            score = evaluate(fitted(validation.inputs), validation)[given.metric]
-        if score > best_score:
-            best, best_score = fitted, score
+        reached = score(fitted, validation, metric)
+        if reached > best_score:
+            best, best_score = fitted, reached
     assert best is not None, "there are settings"
     return Fitted(apply_core(best, data.test.inputs), parameters_of(best))
 
@@ -176,8 +182,8 @@ def lattice(
 
 
 def shortcut_alone(given: Set, data: Splits, seed: int) -> Fitted:
-    """The same hybrid without its lattice: cells that are not trained leave the state as it is, and then nothing but
-    the shortcut reaches the output.
+    """The same hybrid without its lattice, ``control: frozen_lattice`` of the recipe: cells that are not trained leave
+    the state as it is, and then nothing but the shortcut reaches the output.
     """
     core, _ = trained_lattice(RECIPES[given.task], given, data, seed, control="frozen_lattice")
     return Fitted(apply_core(core, data.test.inputs), parameters_of(core.get_submodule("shortcut")))
@@ -195,13 +201,11 @@ class Map:
     recipe: str | None = None
 
     def lock(self, given: Set) -> str:
-        """The complete recipe, as JSON, but for where its runs go."""
-        lock = recipe_to_dict(recipe_of(self.recipe or RECIPES[given.task]))
-        return json.dumps(lock | {"output": ""}, sort_keys=True)
+        return lock_of(self.recipe or RECIPES[given.task])
 
 
-def of_recipe(name: str, sets: frozenset[str]) -> Map:
-    return Map(partial(lattice, name), sets, recipe=name)
+def of_recipe(name: str, sets: frozenset[str], *overrides: str) -> Map:
+    return Map(partial(lattice, name, overrides=overrides), sets, recipe=name)
 
 
 EVERY = frozenset(SETS)
@@ -209,6 +213,7 @@ ONE_DIMENSION = frozenset(name for name, given in SETS.items() if given.one_dime
 RETRIEVAL = frozenset(name for name, given in SETS.items() if given.task == "retrieval")
 DENOISING = EVERY - RETRIEVAL
 LOW_RANK = ("low_rank_16", "low_rank_64", "low_rank_40k")
+FAQ_ALONE = frozenset({"faq"})
 #: The lattice with nothing beside it, and a reshape that learns, at the rate that suits it.
 BARE = ("lattice.shortcut=null", "reshape.rank=2", "train.optimizer.lr=2.5e-3")
 
@@ -225,9 +230,13 @@ MAPS: dict[str, Map] = {
     "mlp": Map(partial(adapter, "mlp"), EVERY),
     "lattice:default": of_recipe("faq", RETRIEVAL),
     "lattice:40k": of_recipe("faq_40k", RETRIEVAL),
-    "lattice:cosine": of_recipe("faq_cosine", frozenset({"faq"})),
+    "lattice:cosine": of_recipe("faq_cosine", FAQ_ALONE, "train.monitor=cosine"),
+    "mlp:cosine": Map(
+        partial(adapter, "mlp", recipe_name="faq_cosine", metric="cosine"), FAQ_ALONE, recipe="faq_cosine"
+    ),
     "lattice:denoising": of_recipe("faq_denoising", DENOISING),
     "shortcut": Map(shortcut_alone, EVERY),
+    "lattice:bare": Map(partial(lattice, None, overrides=BARE), EVERY, seeds=1),
     "control:frozen_lattice": Map(partial(lattice, None, overrides=BARE, control="frozen_lattice"), EVERY, seeds=1),
     "control:shuffled_targets": Map(partial(lattice, None, control="shuffled_targets"), EVERY, seeds=1),
 }

@@ -7,7 +7,7 @@ The recipe is configs/objectives/grouped.yaml in batches of 64; a row differs fr
 is scored once on the test groups, by the MRR within groups on ``faq``, and by MRR@10 elsewhere. Figures are means over
 the seeds, with half the distance between the largest and the smallest.
 
-Runs are kept in ``--output`` by set, row, seed and digests of code, data and overrides, so the program can be stopped
+Runs are kept in ``--output`` by set, row, seed and digests of code, data and recipe, so the program can be stopped
 and goes on.
 """
 
@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from quality import CODE, ROOT, digest
-from quality_maps import trained_lattice
+from quality_maps import lock_of, trained_lattice
 from quality_sets import SETS
 
 from core_engine import Splits
 from core_engine.log import configure_logging
 
+RECIPE = "objectives/grouped"
 #: Overrides of every row, and of each.
 COMMON = ("train.batch_size=64",)
 ROWS: dict[str, tuple[str, ...]] = {
@@ -67,10 +68,10 @@ def main() -> None:
 def kept(folder: Path, name: str, data: Splits, row: str, seed: int, of_data: str) -> dict[str, Any]:
     """The run's figures, from its file, or trained now."""
     overrides = (*COMMON, *ROWS[row])
-    key = hashlib.sha256(json.dumps([name, seed, overrides, CODE, of_data]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([name, seed, lock_of(RECIPE, *overrides), CODE, of_data]).encode()).hexdigest()[:16]
     path = folder / f"{name}-{row.replace(' ', '-').replace(',', '')}-{seed}-{key}.json"
     if not path.exists():
-        _, result = trained_lattice("objectives/grouped", SETS[name], data, seed, *overrides)
+        _, result = trained_lattice(RECIPE, SETS[name], data, seed, *overrides)
         metric = SETS[name].metric
         figures = {
             "parameters": result.parameters,

@@ -55,11 +55,12 @@ def test_every_row_has_its_figures_with_intervals_and_is_kept(
     for row, entry in found.items():
         metrics = {"mrr@10", "recall@1", "cosine", "global_mrr@10", "global_recall@1"}
         compared = set() if row == "lattice:default" else {"ahead_mrr@10", "ahead_recall@1", "ahead_cosine"}
-        assert entry.keys() == {"parameters", *metrics, *compared}
+        assert entry.keys() == {"parameters", "seeds", *metrics, *compared}
         for metric in metrics | compared:
             assert entry[metric]["low"] <= entry[metric]["value"] <= entry[metric]["high"]
     parameters = {row: entry["parameters"] for row, entry in found.items()}
     assert parameters["identity"] == 0
+    assert {row: entry["seeds"] for row, entry in found.items()} == dict(zip(ROWS, [1, 2, 2, 2, 2, 1], strict=True))
     assert 39_000 < parameters["low_rank_40k"] < 40_000
     assert parameters["lattice:40k"] < 40_000
     assert 100_000 < parameters["lattice:default"] < 150_000
