@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import quality
 import quality_sets
+import torch
 
+from core_engine import Pairs, Splits
 from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 
@@ -36,6 +39,26 @@ def test_the_teachers_of_the_sets_are_ones_that_a_recipe_can_name(teacher: dict[
     recipe = quality_sets.PLAIN | {"data": data, "teachers": {"teacher": teacher}, "teacher": "teacher"}
     loaded = load_recipe(recipe, [], PluginHost.discover()).recipe
     assert loaded.teachers["teacher"].config.embedding_dim() == 384
+
+
+def test_centred_sides_have_no_mean_in_training_and_unit_rows() -> None:
+    source = torch.Generator().manual_seed(0)
+
+    def pairs(rows: int) -> Pairs:
+        tables = (torch.randn(rows, 6, generator=source) + shift for shift in (3.0, -2.0))
+        return Pairs(*(torch.nn.functional.normalize(table, dim=-1) for table in tables))
+
+    splits = Splits(pairs(500), pairs(40), pairs(30), corpus=pairs(20).targets)
+    found = quality_sets.centred(splits)
+    for name in ("train", "validation", "test"):
+        for side in ("inputs", "targets"):
+            before, after = (getattr(getattr(one, name), side) for one in (splits, found))
+            torch.testing.assert_close(after.norm(dim=-1), torch.ones(len(after)))
+            assert before.mean(0).norm() > 0.8
+            assert after.mean(0).norm() < (0.1 if name == "train" else 0.3)
+    whole = quality_sets.centred(attrs.evolve(splits, corpus=splits.test.targets))
+    assert whole.corpus is not None
+    assert torch.equal(whole.corpus, whole.test.targets)
 
 
 def figures(
