@@ -78,7 +78,7 @@ def by_engine(model: nn.Module, data: Pairs, batch: int, total: int, folder: Pat
     trainer = Trainer(
         core=model,
         criterion=Criterion([("mse", 1.0, mse)]),
-        rows=training_rows(data, None, Dialogue(), seed=0, shuffle_targets=False),
+        rows=training_rows(data, None, Dialogue(), seed=0),
         validation=Pairs(data.inputs[:64], data.targets[:64]),
         options=Train(
             max_steps=total,

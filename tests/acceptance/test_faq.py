@@ -53,8 +53,6 @@ EXPECTED = {
     "mean_shift": (0.671, 0.177, 0.601, 0.328, 0.511, 0.375, 0.407, 0.839, 0.892),
     "ridge": (0.749, 0.228, 0.680, 0.324, 0.516, 0.373, 0.406, 0.880, 0.923),
     "procrustes": (0.687, 0.178, 0.618, 0.333, 0.511, 0.380, 0.411, 0.853, 0.901),
-    "linear": (None, None, None, None, None, None, None, 0.905, 0.939),
-    "mlp": (0.510, 0.041, None, None, 0.550, 0.388, None, 0.914, 0.947),
 }
 METRICS = (
     *("cosine", "cosine_shuffled", "cosine_centred", "recall@1", "recall@10", "mrr@10", "ndcg@10"),
@@ -64,10 +62,17 @@ METRICS = (
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_baselines_agree_with_an_independent_measurement(faq: Any, name: str) -> None:
-    tolerance = 0.015 if name in ("linear", "mlp") else 0.005
     for metric, expected in zip(METRICS, EXPECTED[name], strict=True):
-        if expected is not None:
-            assert faq.baselines[name][metric] == pytest.approx(expected, abs=tolerance), metric
+        assert faq.baselines[name][metric] == pytest.approx(expected, abs=0.005), metric
+
+
+@pytest.mark.parametrize(("name", "recall", "mrr"), [("linear", 0.905, 0.939), ("mlp", 0.914, 0.947)])
+def test_adapters_are_no_worse_than_independent_ones_in_large_batches(
+    faq: Any, name: str, recall: float, mrr: float
+) -> None:
+    """Those were trained in batches of 256, grouped by place; these may choose the smaller ones of the run."""
+    assert faq.baselines[name]["within_recall@1"] > recall - 0.005
+    assert faq.baselines[name]["within_mrr"] > mrr - 0.005
 
 
 #: The lattice with nothing beside it, and a reshape that learns.

@@ -59,7 +59,7 @@ def main(folder: Path, dtype: torch.dtype) -> None:
         trainer = Trainer(
             core=core,
             criterion=criterion,
-            rows=training_rows(train, None, Dialogue(), 0, False),
+            rows=training_rows(train, None, Dialogue(), 0),
             validation=rows(41, 2, dtype),
             # The last batch of an epoch is of seven rows, and 4 processes then have shares of 2, 2, 2 and 1.
             options=Train(epochs=None, max_steps=50, batch_size=41, ema=0.9),

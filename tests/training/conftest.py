@@ -50,7 +50,7 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         if core is None:
             core = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
         options = {"epochs": 3, "batch_size": 16, "schedule": Cosine(), **options}
-        rows = training_rows(pairs or linear_task(100, 1), extra, mode or Dialogue(), 0, False, sampler)
+        rows = training_rows(pairs or linear_task(100, 1), extra, mode or Dialogue(), 0, sampler)
         made = Train(**options)
         run = RunInfo(tmp_path / folder, "test", core, 0)
         return Trainer(
