@@ -99,8 +99,12 @@ class InfoNCE:
     label_smoothing: float = field(default=0.0, validator=and_(ge(0.0), lt(1.0)))
     #: How many of the most recent targets are wrong ones too.
     memory_bank: int = field(default=0, validator=ge(0))
+    #: Find it among the batch's targets of the row's own group alone.
+    in_group: bool = False
 
     def __attrs_post_init__(self) -> None:
+        if self.in_group and self.memory_bank:
+            raise ValueError("a memory bank knows of no groups; leave out memory_bank or in_group")
         if not self.learned_temperature:
             return
         if isinstance(self.temperature, Ramp):
@@ -118,6 +122,7 @@ class InfoNCE:
             learned=self.learned_temperature,
             label_smoothing=self.label_smoothing,
             bank=MemoryBank(self.memory_bank, context.dim) if self.memory_bank else None,
+            in_group=self.in_group,
         )
 
 

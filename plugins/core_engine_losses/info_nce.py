@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine import Batch, Scheduled, value_at
+from core_engine.errors import TrainingError
 from core_engine_losses.memory_bank import MemoryBank
 from core_engine_losses.numerics import EPS, at_least_float32
 from core_engine_losses.rows import RowLoss
@@ -23,8 +24,9 @@ class InfoNCELoss(RowLoss):
     ``l_i = -log( exp(s_ii) / (exp(s_ii) + sum_{j in N_i} exp(s_ij)) )``, ``s_ij = cos(o_i, t_j) / temperature``
 
     ``N_i``, the wrong ones: the targets of the batch whose ``target_ids`` differ from the row's (one that has the same
-    target text is no negative), those that a ``negatives`` component found for the row, and those in the memory bank
-    whose ids differ from the row's. A found one that equals the row's own target in every dimension is none.
+    target text is no negative), with ``in_group`` those of the row's own group alone; those that a ``negatives``
+    component found for the row; and those in the memory bank whose ids differ from the row's. A found one that equals
+    the row's own target in every dimension is none.
 
     InfoNCE (van den Oord et al., 2018), also known as multiple negatives ranking (Henderson et al., 2017).
     ``symmetric``: the mean of this and of the same with output and target exchanged, within the batch alone (Radford et
@@ -47,8 +49,10 @@ class InfoNCELoss(RowLoss):
         learned: bool = False,
         label_smoothing: float = 0.0,
         bank: MemoryBank | None = None,
+        in_group: bool = False,
     ) -> None:
         super().__init__()
+        self.in_group = in_group
         self.temperature, self.symmetric, self.label_smoothing = temperature, symmetric, label_smoothing
         self.log_temperature = nn.Parameter(torch.tensor(math.log(value_at(temperature, 0.0)))) if learned else None
         self.bank = bank
@@ -59,6 +63,17 @@ class InfoNCELoss(RowLoss):
             return loss
         return loss, {"temperature": self._learned().detach()}
 
+    def fit(self, target: Tensor, batch: Batch) -> None:
+        """Before training, with the whole training split: TrainingError where no group has two different targets."""
+        if not self.in_group:
+            return
+        answers = torch.stack([batch.group_ids, batch.target_ids]).unique(dim=1)[0]
+        if len(answers) == len(answers.unique()):
+            raise TrainingError(
+                "loss info_nce, in_group: no group of the training rows has two different targets, so there is nothing "
+                "to tell apart; name the groups in the data, or leave in_group out"
+            )
+
     def rows(self, output: Tensor, target: Tensor, batch: Batch) -> Tensor:
         output, target = at_least_float32(output), at_least_float32(target)
         with torch.autocast(output.device.type, enabled=False):
@@ -66,8 +81,10 @@ class InfoNCELoss(RowLoss):
             unit = F.normalize(output, dim=-1, eps=EPS)
             logits = unit @ scaled_target.T
             same_target = batch.target_ids[:, None] == batch.target_ids
-            same_target.fill_diagonal_(False)
-            logits = logits.masked_fill(same_target, -torch.inf)
+            out = same_target.fill_diagonal_(False)
+            if self.in_group:
+                out = out | (batch.group_ids[:, None] != batch.group_ids)
+            logits = logits.masked_fill(out, -torch.inf)
             loss = self._cross_entropy(torch.cat([logits, *self._further(unit, target, batch)], dim=1))
             if self.symmetric:
                 loss = (loss + self._cross_entropy(logits.T)) / 2

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import attrs
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from core_engine import Batch, Loss
+from core_engine.errors import TrainingError
 
 
 def loop(output: Tensor, target: Tensor, ids: list[int], temperature: float) -> float:
@@ -117,3 +120,50 @@ def test_temperature_is_a_twentieth_by_default(
     torch.testing.assert_close(
         build_loss("info_nce")(output, target, batch), build_loss("info_nce", temperature=0.05)(output, target, batch)
     )
+
+
+def test_in_group_a_row_is_told_from_rows_of_its_group_alone(
+    build_loss: Callable[..., Loss], make_batch: Callable[..., Batch]
+) -> None:
+    output, target = rows(7, 4, seed=2)
+    groups = torch.tensor([0, 1, 0, 2, 1, 0, 1])
+    batch = attrs.evolve(make_batch(range(7)), group_ids=groups)
+    for options in ({}, {"symmetric": True}, {"label_smoothing": 0.2}):
+        together = build_loss("info_nce", in_group=True, **options)(output, target, batch)
+        alone = [
+            len(part) * build_loss("info_nce", **options)(output[part], target[part], make_batch(range(len(part))))
+            for part in ((groups == group).nonzero().flatten() for group in range(3))
+        ]
+        torch.testing.assert_close(together, torch.stack(alone).sum() / 7)
+
+
+def test_in_group_keeps_the_negatives_that_were_found(
+    build_loss: Callable[..., Loss], make_batch: Callable[..., Batch]
+) -> None:
+    output, target = rows(2, 4, seed=3)
+    wrong = rows(2, 4, seed=4)[0][:, None]
+    batch = attrs.evolve(
+        make_batch([0, 1]), group_ids=torch.tensor([0, 1]), negatives=wrong, negative_mask=torch.ones(2, 1).bool()
+    )
+    cosine = torch.nn.functional.cosine_similarity
+    difference = (cosine(output, wrong[:, 0]) - cosine(output, target)) / 0.05
+    expected = torch.nn.functional.softplus(difference).mean()
+    torch.testing.assert_close(build_loss("info_nce", in_group=True)(output, target, batch), expected)
+
+
+@pytest.mark.parametrize(("groups", "ids"), [([0, 1, 2], [0, 1, 2]), ([0, 0, 1], [5, 5, 6])])
+def test_in_group_is_refused_where_no_group_has_two_answers(
+    groups: list[int], ids: list[int], build_loss: Callable[..., Any], make_batch: Callable[..., Batch]
+) -> None:
+    _, target = rows(3, 4, seed=0)
+    batch = attrs.evolve(make_batch(ids), group_ids=torch.tensor(groups))
+    with pytest.raises(TrainingError, match="no group of the training rows has two different targets"):
+        build_loss("info_nce", in_group=True).fit(target, batch)
+    build_loss("info_nce").fit(target, batch)
+    two = attrs.evolve(make_batch([0, 1, 2]), group_ids=torch.tensor([0, 0, 1]))
+    build_loss("info_nce", in_group=True).fit(target, two)
+
+
+def test_a_memory_bank_knows_of_no_groups(build_loss: Callable[..., Loss]) -> None:
+    with pytest.raises(ValueError, match="leave out memory_bank or in_group"):
+        build_loss("info_nce", in_group=True, memory_bank=8)
