@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import attrs
 import torch
 from attrs import frozen
 from quality_sets import NOISE, SETS, Set
@@ -27,6 +28,7 @@ from core_engine.host.host import PluginHost
 from core_engine.memory.tables import cross_products, mean_row
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.lock import recipe_to_dict
+from core_engine.recipe.modes import Autoencoder
 from core_engine.recipe.schema import Recipe
 from core_engine.run.result import Result
 from core_engine.training.criterion import Criterion
@@ -57,11 +59,9 @@ class Fitted:
 def recipe_of(name: str, *overrides: str) -> Recipe:
     """The recipe of that name, without its data, which a set gives. Held-out inputs of a set are noisy already."""
     stand_in = ["data.train={type: quickstart}", "data.validation=null", "data.test=null"]
-    path = CONFIGS / f"{name}.yaml"
-    recipe = load_recipe(path, [*stand_in, *overrides], PluginHost.discover()).recipe
-    if hasattr(recipe.mode, "evaluation_noise"):
-        overrides = (*overrides, "mode.evaluation_noise=0")
-        recipe = load_recipe(path, [*stand_in, *overrides], PluginHost.discover()).recipe
+    recipe = load_recipe(CONFIGS / f"{name}.yaml", [*stand_in, *overrides], PluginHost.discover()).recipe
+    if isinstance(recipe.mode, Autoencoder):
+        recipe = attrs.evolve(recipe, mode=attrs.evolve(recipe.mode, evaluation_noise=0.0))
     return recipe
 
 
