@@ -7,13 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.core.low_rank import LowRank
+from core_engine.core.regression import regression
 from core_engine.memory.tables import cross_products
 
 #: A gain moves this many times as far in a step as another parameter: the gains are found before what is learned beside
 #: them has fitted the training rows. An offset moves few units of length, and so less.
 _GAIN_PACE, _OFFSET_PACE = 40.0, 6.0
-#: Of the mean square of an axis: what the regression is penalised with.
-_RIDGE = 1e-3
 
 
 class Shortcut(nn.Module):
@@ -23,8 +22,8 @@ class Shortcut(nn.Module):
         c = (1 + 40 gains) * c,  and of its first m values:  c[:m] + low_rank(V z [:m])
         y = readout c + 6 offset
 
-    ``readout`` is Vᵀ where D_in = D_out, so that the shortcut starts as the identity; else the ridge regression of the
-    targets on V z, one column for each axis: there it starts as that regression. Gains ``[D_in]``, offset ``[D_out]``
+    ``readout`` is Vᵀ where D_in = D_out, so that the shortcut starts as the identity; else the
+    :func:`regression <core_engine.core.regression.regression>` of the targets on V z: there it starts as that. Gains ``[D_in]``, offset ``[D_out]``
     and the :class:`low-rank map <core_engine.core.low_rank.LowRank>` of ``rank`` (none if 0) start at zero.
 
     m = min(D_in, ``width``): the axes of least variance have gains alone, so that a wide embedding takes no more than
@@ -47,15 +46,12 @@ class Shortcut(nn.Module):
     @torch.no_grad()
     def fit(self, inputs: Tensor, targets: Tensor) -> None:
         """With the training split's normalised ``[n, D_in]`` and ``[n, D_out]``. Solved in float64."""
-        squares, vectors = torch.linalg.eigh(cross_products(inputs, inputs))
-        vectors = vectors.flip(1)  # the largest first
+        vectors = torch.linalg.eigh(cross_products(inputs, inputs)).eigenvectors.flip(1)  # the largest first
         # An axis points so that its entry of largest size is positive: one set of data has one result.
         vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
         self.axes.copy_(vectors.T)
         if self.regression is not None:
-            penalty = _RIDGE * squares.mean()
-            solution = vectors.T @ cross_products(inputs, targets) / (squares.flip(0) + penalty).unsqueeze(1)
-            self.regression.copy_(solution.T)
+            self.regression.copy_((vectors.T @ regression(inputs, targets)).T)
 
     def forward(self, values: Tensor) -> Tensor:
         coordinates = F.linear(values, self.axes)

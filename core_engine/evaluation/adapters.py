@@ -103,7 +103,8 @@ def train_adapter(
     generator = torch.Generator().manual_seed(seed)
     body = bodies[name](train.inputs.shape[1], train.targets.shape[1], generator)
     adapter = Adapter(body, train).to(device)
-    body.fit(train.inputs, adapter.input_mean)
+    means, scale = (adapter.input_mean, adapter.target_mean), adapter.input_scale / adapter.target_scale
+    body.fit(train.inputs, train.targets, *means, scale)
     loss = copy.deepcopy(loss)
 
     batches = math.ceil(len(train) / batch_size)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core_engine.core.low_rank import LowRank
+from core_engine.core.regression import regression
 from core_engine.memory.tables import cross_products
 
 
@@ -19,21 +20,27 @@ class Body(nn.Module):
 
     peak_rate: ClassVar[float] = 4e-4
 
-    def fit(self, inputs: Tensor, mean: Tensor) -> None:
-        """Before training, with its inputs ``[n, D_in]`` and their mean: nothing, for most."""
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]``, the means of both, and how many
+        times as long centred inputs are as centred targets: nothing, for most.
+        """
 
 
 class Linear(Body):
     """``z -> W z``.
 
-    W starts at the identity, or where the dimensions differ at a random matrix with orthonormal rows or columns.
+    W starts at the identity, or where the dimensions differ at the
+    :func:`regression <core_engine.core.regression.regression>` of the targets.
     """
 
-    def __init__(self, input_dim: int, output_dim: int, generator: torch.Generator) -> None:
+    def __init__(self, input_dim: int, output_dim: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.eye(output_dim, input_dim))
-        if input_dim != output_dim:
-            nn.init.orthogonal_(self.weight, generator=generator)
+
+    @torch.no_grad()
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+        if inputs.shape[1] != targets.shape[1]:
+            self.weight.copy_(scale * regression(inputs, targets, input_mean, target_mean).T)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return F.linear(inputs, self.weight)
@@ -50,10 +57,14 @@ class TwoLayer(Body):
         super().__init__()
         hidden, bound = 2 * input_dim, 1 / math.sqrt(input_dim)
         equal = input_dim == output_dim
-        self.shortcut = nn.Identity() if equal else Linear(input_dim, output_dim, generator)
+        self.shortcut = nn.Identity() if equal else Linear(input_dim, output_dim)
         self.weight1 = nn.Parameter(torch.empty(hidden, input_dim).uniform_(-bound, bound, generator=generator))
         self.bias1 = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound, generator=generator))
         self.weight2 = nn.Parameter(torch.zeros(output_dim, hidden))
+
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+        if isinstance(self.shortcut, Linear):
+            self.shortcut.fit(inputs, targets, input_mean, target_mean, scale)
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = F.gelu(F.linear(inputs, self.weight1, self.bias1))
@@ -89,8 +100,8 @@ class Gains(Body):
         self.gains = nn.Parameter(torch.zeros(dim))
         self.register_buffer("axes", torch.eye(dim))
 
-    def fit(self, inputs: Tensor, mean: Tensor) -> None:
-        self.axes.copy_(torch.linalg.eigh(cross_products(inputs, inputs, mean, mean)).eigenvectors)
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+        self.axes.copy_(torch.linalg.eigh(cross_products(inputs, inputs, input_mean, input_mean)).eigenvectors)
 
     def forward(self, inputs: Tensor) -> Tensor:
         output: Tensor = inputs + (inputs @ self.axes * self.gains) @ self.axes.T
@@ -104,6 +115,6 @@ BODIES: Final[Mapping[str, MakeBody]] = {
     "gains": lambda input_dim, output_dim, generator: Gains(input_dim),
     "low_rank_16": lambda input_dim, output_dim, generator: LowRankUpdate(input_dim, 16, generator),
     "low_rank_64": lambda input_dim, output_dim, generator: LowRankUpdate(input_dim, 64, generator),
-    "linear": Linear,
+    "linear": lambda input_dim, output_dim, generator: Linear(input_dim, output_dim),
     "mlp": TwoLayer,
 }
