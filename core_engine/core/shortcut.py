@@ -23,8 +23,9 @@ class Shortcut(nn.Module):
         y = readout c + 6 offset
 
     ``readout`` is Vᵀ where D_in = D_out, so that the shortcut starts as the identity; else the
-    :func:`regression <core_engine.core.regression.regression>` of the targets on V z: there it starts as that. Gains ``[D_in]``, offset ``[D_out]``
-    and the :class:`low-rank map <core_engine.core.low_rank.LowRank>` of ``rank`` (none if 0) start at zero.
+    :func:`regression <core_engine.core.regression.regression>` of the targets on V z, as which it then starts. Gains
+    ``[D_in]``, offset ``[D_out]`` and the :class:`low-rank map <core_engine.core.low_rank.LowRank>` of ``rank`` (none
+    if 0) start at zero.
 
     m = min(D_in, ``width``): the axes of least variance have gains alone, so that a wide embedding takes no more than
     2 m rank + D_in + D_out parameters. V and the readout are :meth:`fitted <fit>`, and stay.
