@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from core_engine.assembly.held_out import apply_to
+from core_engine.contracts.data import Example
 from core_engine.errors import DataError
 from core_engine.evaluation.intervals import interval
 from core_engine.evaluation.metrics import score_rows, summary
@@ -21,20 +22,22 @@ def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: Pl
     ``intervals`` (low and high) and ``ahead``: how far it is ahead of the first run, with low and high, row against
     row (see :mod:`core_engine.evaluation.intervals`).
 
-    DataError where runs see other rows in the file, by their modes or filters.
+    DataError where runs see other rows in the file, or other targets or groups of them, by their modes, filters or
+    columns.
     """
     found: list[dict[str, Any]] = []
-    first: tuple[Path, list[str], dict[str, Tensor]] | None = None
+    first: tuple[Path, dict[str, list[str | None]], dict[str, Tensor]] | None = None
     for run in runs:
         held_out = apply_to(run, data, corpus, host)
-        pairs, ids = held_out.pairs, [row.id for row in held_out.rows]
+        pairs, seen = held_out.pairs, _seen(held_out.rows)
         by_row = score_rows(held_out.output, pairs, held_out.corpus)
         if first is None:
-            first = run, ids, by_row
-        if first[1] != ids:
+            first = run, seen, by_row
+        differing = [what for what in seen if seen[what] != first[1][what]]
+        if differing:
             raise DataError(
-                f"{run} sees other rows in {data} than {first[0]}: their modes or filters differ, so there is nothing "
-                f"to compare row by row"
+                f"{run} sees other {differing[0]} in {data} than {first[0]}: their modes, filters or columns differ, "
+                f"so there is nothing to compare row by row"
             )
         entry: dict[str, Any] = {
             "run_dir": str(run),
@@ -50,3 +53,12 @@ def compare_runs(runs: Sequence[Path], data: Path, corpus: Path | None, host: Pl
                 entry["ahead"][name] = [of_difference.value, of_difference.low, of_difference.high]
         found.append(entry)
     return found
+
+
+def _seen(rows: Sequence[Example]) -> dict[str, list[str | None]]:
+    """What must be the same for every run. Embeddings as targets are of each run's own teacher."""
+    return {
+        "rows": [row.id for row in rows],
+        "targets": [row.target if isinstance(row.target, str) else None for row in rows],
+        "groups": [row.group for row in rows],
+    }

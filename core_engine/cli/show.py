@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core_engine.printable import printable
 from core_engine.run.result import Result
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def print_groups(groups: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     for group in groups:
         values = ["" if math.isnan(group[metric]) else f"{group[metric]:.3f}" for metric in metrics]
-        table.add_row(Text(group["group"]), f"{group['rows']:,}", *values)
+        table.add_row(Text(printable(group["group"])), f"{group['rows']:,}", *values)
     _console().print(table)
 
 

@@ -27,7 +27,7 @@ def health(output: Tensor, pairs: Pairs, *, block: int = 1024) -> dict[str, floa
       Representation Learning through Alignment and Uniformity on the Hypersphere".
     - ``effective_rank``: exp(-Σ p_k log p_k), where p_k are the singular values, divided by their sum, of the rows u_i
       less their mean: over how many dimensions they are spread, at most min(n - 1, D) (Roy and Vetterli, 2007, "The
-      Effective Rank"). A constant output has 0.
+      Effective Rank"). An output that is constant but for rounding has 0.
     - ``anisotropy``: mean of u_i · u_j over the pairs of rows with different target texts (Ethayarajh, 2019, "How
       Contextual are Contextualized Word Representations?"). 1 where all rows have one direction.
     - ``hubness``: skewness of N_10 over the distinct answers, E[(N - μ)³] / σ³, where N_10 of an answer is the number
@@ -42,22 +42,23 @@ def health(output: Tensor, pairs: Pairs, *, block: int = 1024) -> dict[str, floa
     ``block x block`` values exist at once beside tables of n rows. Needs at least two different target texts.
     """
     units, targets = unit_rows(output), unit_rows(pairs.targets)
-    centred = _centred(units)
+    centred = _centred(units, output.dtype)
     values = {
         "alignment": (units - targets).square().sum(-1).mean(),
         "uniformity": _uniformity(units, pairs.target_ids, block),
         "effective_rank": _effective_rank(centred),
         "anisotropy": cosine_of_unrelated(units, units, pairs.target_ids),
         "hubness": _skewness(_occurrences(units[units.any(-1)], unit_rows(distinct_targets(pairs)[0]), block)),
-        "cka": _linear_cka(centred, _centred(targets)),
+        "cka": _linear_cka(centred, _centred(targets, pairs.targets.dtype)),
     }
     return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
 
 
-def _centred(units: Tensor) -> Tensor:
-    """Less their mean; exactly zero where all that is left of equal rows is rounding."""
+def _centred(units: Tensor, dtype: torch.dtype) -> Tensor:
+    """Less their mean; exactly zero where all that is left of rows of that dtype is rounding."""
     centred = units - units.mean(0)
-    return centred if centred.norm() > TIE * math.sqrt(len(units)) else torch.zeros_like(centred)
+    rounding = max(TIE, 8 * torch.finfo(dtype).eps)
+    return centred if centred.norm() > rounding * math.sqrt(len(units)) else torch.zeros_like(centred)
 
 
 def _uniformity(units: Tensor, target_ids: Tensor, block: int) -> Tensor:

@@ -23,9 +23,9 @@ def preservation(output: Tensor, pairs: Pairs, *, scores: int = _SCORES) -> dict
       lists of similarities is representational similarity analysis (Kriegeskorte, Mur and Bandettini, 2008).
     - ``overlap@10``: the share of the 10 nearest answers, or of all where there are fewer, that is in both lists.
 
-    Both are 1 where the output is the target. A row whose output or target is zero or not finite counts 0 in both.
-    Cosines closer than 1e-12 are equal. Computed in float64; about ``scores`` cosines exist at once, and m at least.
-    Needs at least two different target texts.
+    Both are 1 where the output is the target and no two answers are one point. A row whose output or target is zero or
+    not finite counts 0 in both. Cosines closer than 1e-12 are equal. Computed in float64; about ``scores`` cosines
+    exist at once, and m at least. Needs at least two different target texts.
     """
     answers = unit_rows(distinct_targets(pairs)[0])
     outputs, targets = unit_rows(output), unit_rows(pairs.targets)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from core_engine.assembly.held_out import HeldOut
 from core_engine.evaluation.retrieval import rank_of_target, unit_rows
+from core_engine.printable import printable
 
 #: Rows shown as best and as worst, answers shown for each, groups shown, and parts that lengths are cut into.
 EXAMPLES, ANSWERS, GROUPS, LENGTHS = 6, 3, 12, 5
@@ -79,11 +79,7 @@ def shown(value: object, name: str, most: int = 400) -> str:
     """A text as it can stand on a page; of an embedding, the row's name."""
     if not isinstance(value, str):
         return f"(embedding, row {name})"
-    # Neither a page nor a file can hold control characters and halves of characters.
-    clean = "".join(
-        " " if ch in "\t\r\n" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(ch) in ("Cc", "Cs") else ch
-        for ch in value
-    )
+    clean = printable(value)
     return clean if len(clean) <= most else f"{clean[:most]}…"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from core_engine.evaluation.signal import Signal, study_signal
 from core_engine.host.host import PluginHost
 from core_engine.report.distributions import Cosines, cosine_distributions, recall_curve
 from core_engine.report.error_analysis import Candidates, ShownRow, Slice, best_and_worst, by_length, worst_groups
-from core_engine.report.verdict import Comparison, Verdict, compare, judge, verdict_metric
-from core_engine.run.folder import LOCK_FILE, read_result
+from core_engine.report.verdict import WITHIN, Comparison, Verdict, compare, judge, verdict_metric
+from core_engine.run.folder import LOCK_FILE
+from core_engine.run.result import read_result
 from core_engine.training.inference import INFERENCE_SEED
 
 METRICS_FILE = "metrics.jsonl"
@@ -78,7 +80,7 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
     others = {name: score_rows(output, pairs, held_out.corpus) for name, output in unfitted.items()}
     if own_split:
         untrained = score_rows(untrained_output(held_out), pairs, held_out.corpus)
-        if not _differing(untrained, result["untrained"]):
+        if not differing(untrained, result["untrained"]):
             others["untrained core"] = untrained
     table: dict[str, Mapping[str, float | None]] = {"core": {**found, "parameters": result["parameters"]}}
     if own_split:
@@ -89,7 +91,7 @@ def gather(run_dir: Path, data: Path | None, corpus: Path | None, host: PluginHo
     ranks = {name: candidates.ranks(output) for name, output in {"core": held_out.output, **unfitted}.items()}
     device = core.normalizer.input_mean.device
     signal = study_signal(core, pairs.inputs.to(device), pairs.targets.to(device), INFERENCE_SEED)
-    metric = verdict_metric(held_out.recipe)
+    metric = verdict_metric(held_out.recipe, by_row)
     by_map = {"core": by_row[metric], **({"teacher": others["identity"][metric]} if "identity" in others else {})}
     best, worst = best_and_worst(held_out, candidates, ranks["core"], ranks.get("identity"))
     far = min(_FAR, len(candidates.vectors))
@@ -135,6 +137,10 @@ def _verdict(
         other = others[name][metric] if name in others else value
         assert other is not None  # noqa: S101 - those are left out
         comparisons[name] = compare(name, by_row[metric], other, groups, core)
+    among_all = None
+    if metric == WITHIN and "identity" in others:
+        own, identity = by_row["mrr@10"], others["identity"]["mrr@10"]
+        among_all = compare("identity", own, identity, groups, float(own.mean()))
     baselines = {name: value for name, value in figures.items() if name != "untrained core" and value is not None}
     return judge(
         held_out.recipe,
@@ -143,12 +149,18 @@ def _verdict(
         max(baselines, key=lambda name: baselines[name]) if baselines else None,
         constant=signal.output_is_constant,
         parameters={name: int(row["parameters"] or 0) for name, row in table.items() if "parameters" in row},
+        among_all=among_all,
     )
 
 
-def _differing(by_row: Mapping[str, Tensor], figures: Mapping[str, float | None]) -> list[str]:
-    """Metrics whose mean over rows is not the figure."""
-    return [name for name, values in by_row.items() if not abs(float(values.nanmean()) - (figures[name] or 0)) <= _SAME]
+def differing(by_row: Mapping[str, Tensor], figures: Mapping[str, float | None]) -> list[str]:
+    """Metrics whose mean over rows is not the figure, None being that of no row."""
+    found = []
+    for name, values in by_row.items():
+        mean, figure = float(values.nanmean()), figures[name]
+        if not (math.isnan(mean) if figure is None else abs(mean - figure) <= _SAME):
+            found.append(name)
+    return found
 
 
 def _dropped(held_out: HeldOut) -> dict[str, int]:
@@ -160,13 +172,15 @@ def _dropped(held_out: HeldOut) -> dict[str, int]:
 def _records(path: Path) -> list[Record] | None:
     """The run's history, None where it has none. CheckpointError where it is damaged."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         return None
-    try:
-        return [json.loads(line) for line in lines]
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged: {error}") from error
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise CheckpointError(f"{path}:{number}: damaged: not a mapping")
+    return records
 
 
 def _notes(
@@ -179,10 +193,10 @@ def _notes(
 ) -> list[str]:
     notes = []
     if own_split:
-        differing = _differing(by_row, result["test"])
-        if differing:
+        changed = differing(by_row, result["test"])
+        if changed:
             notes.append(
-                f"The core's figures here are not those in result.json ({', '.join(differing)} differ): the data, the "
+                f"The core's figures here are not those in result.json ({', '.join(changed)} differ): the data, the "
                 f"teacher or the engine has changed since the run. The other rows of the table are the run's own."
             )
     else:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+import torch
 from attrs import frozen
 from torch import Tensor
 
@@ -27,6 +28,10 @@ LABELS: Final[Mapping[str, str]] = {
     "low_rank_16": "the trained linear map of rank 16",
     "low_rank_64": "the trained linear map of rank 64",
 }
+
+
+WITHIN: Final = "within_mrr"
+_NO_ROW: Final = torch.tensor([math.nan])
 
 
 @frozen
@@ -67,9 +72,17 @@ class Verdict:
     remarks: list[str]
 
 
-def verdict_metric(recipe: Recipe) -> str:
-    """What a run of this mode is judged by."""
-    return "cosine" if isinstance(recipe.mode, Autoencoder) else "mrr@10"
+def verdict_metric(recipe: Recipe, by_row: Mapping[str, Tensor]) -> str:
+    """What a run of this mode is judged by, of the metrics ``by_row``: retrieval within the group where that chose the
+    best core, if any row counts there.
+    """
+    if isinstance(recipe.mode, Autoencoder):
+        return "cosine"
+    return WITHIN if _told_within(recipe) and not by_row.get(WITHIN, _NO_ROW).isnan().all() else "mrr@10"
+
+
+def _told_within(recipe: Recipe) -> bool:
+    return recipe.train.monitor.startswith("within_")
 
 
 def compare(
@@ -93,9 +106,11 @@ def judge(
     *,
     constant: bool,
     parameters: Mapping[str, int],
+    among_all: Comparison | None = None,
 ) -> Verdict:
     """``comparisons``: by name of the other map. ``best``: the baseline with the best figure, None without any.
-    ``constant``: whether the core's output is the same for all rows.
+    ``constant``: whether the core's output is the same for all rows. ``among_all``: the teacher as it is, by MRR@10
+    among the answers of all groups, where ``metric`` is of the row's own.
     """
     trivial = isinstance(recipe.mode, Autoencoder) and not recipe.mode.evaluation_noise
     remarks = []
@@ -105,6 +120,15 @@ def judge(
         remarks.append(
             "An autoencoder without noise on its inputs asks for the input back, which the teacher as it is gives "
             "exactly. So the measure is the untrained core, whose cells may be noisy."
+        )
+    if among_all is not None:
+        remarks.append(
+            f"Among the answers of all groups it is {among_all.word} {LABELS[among_all.name]}: mrr@10 "
+            f"{among_all.core:.3f} against {among_all.other:.3f}. Recall at k and the examples below are of those."
+        )
+    elif metric != WITHIN and _told_within(recipe) and not trivial:
+        remarks.append(
+            f"The best core was chosen by {recipe.train.monitor}, which no row here has: no group has two answers."
         )
     if not comparisons:
         remarks.append("There is nothing to compare with: no baseline applies to these embeddings.")

@@ -15,8 +15,10 @@ PAGE, PICTURES = "report.html", "report"
 def write_report(folder: Path, page: str, figures: Mapping[str, Drawing]) -> Path:
     """``folder/report.html`` and ``folder/report/NAME.png``, in place of those of an earlier report. Returns the page.
 
-    OutputError where they cannot be written; then what was there before still is.
+    OutputError where they cannot be written, or where ``folder/report`` holds what is no picture or ``report.html`` is
+    no file, and so no report made them; then what was there before still is.
     """
+    _refuse_what_is_no_report(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as beside:
@@ -30,13 +32,29 @@ def write_report(folder: Path, page: str, figures: Mapping[str, Drawing]) -> Pat
                 pictures.replace(earlier)
             try:
                 fresh.replace(pictures)
+                (Path(beside) / PAGE).replace(folder / PAGE)
             except OSError:
+                if pictures.exists():
+                    pictures.replace(fresh)
                 if earlier.exists():
                     earlier.replace(pictures)
                 raise
-            (Path(beside) / PAGE).replace(folder / PAGE)
     except OSError as error:
         raise OutputError(
             f"{folder}: the report cannot be written: {error.strerror or error}; name another folder by --output"
         ) from error
     return folder / PAGE
+
+
+def _refuse_what_is_no_report(folder: Path) -> None:
+    page, pictures = folder / PAGE, folder / PICTURES
+    strange = [page] if page.is_dir() else []
+    if pictures.is_dir() and not pictures.is_symlink():
+        strange += [path for path in pictures.iterdir() if path.suffix != ".png" or not path.is_file()]
+    elif pictures.exists():
+        strange.append(pictures)
+    if strange:
+        raise OutputError(
+            f"{min(strange)}: no report made that, and this one would take its place; move it away, or name another "
+            f"folder by --output"
+        )

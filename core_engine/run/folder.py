@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
 from pathlib import Path
-from typing import Any
 
-from core_engine.errors import CheckpointError, OutputError
+from core_engine.errors import OutputError
 
 LOCK_FILE = "recipe.lock.yaml"
 RESULT_FILE = "result.json"
@@ -75,17 +73,3 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def read_result(run_dir: Path) -> dict[str, Any]:
-    """The result of a finished run."""
-    path = run_dir / RESULT_FILE
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{run_dir}: no finished run: there is no {RESULT_FILE} in it") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged: {error}") from error
-    if not isinstance(result, dict):
-        raise CheckpointError(f"{path}: damaged: not a mapping")
-    return result

@@ -15,6 +15,9 @@ import attrs
 import torch
 from attrs import field, frozen
 
+from core_engine.errors import CheckpointError
+from core_engine.run.folder import RESULT_FILE
+
 #: Version of result.json.
 RESULT_FORMAT = 1
 
@@ -71,6 +74,23 @@ class Result:
 
     def to_json(self) -> str:
         return json.dumps(json_safe(self.to_dict()), indent=2, allow_nan=False) + "\n"
+
+
+def read_result(run_dir: Path) -> dict[str, Any]:
+    """The result of a finished run. CheckpointError where there is none, or a damaged one."""
+    path = run_dir / RESULT_FILE
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{run_dir}: no finished run: there is no {RESULT_FILE} in it") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    if not isinstance(result, dict):
+        raise CheckpointError(f"{path}: damaged: not a mapping")
+    missing = [one.name for one in attrs.fields(Result) if one.default is attrs.NOTHING and one.name not in result]
+    if missing:
+        raise CheckpointError(f"{path}: damaged: there is no {missing[0]!r} in it")
+    return result
 
 
 def json_safe(value: Any) -> Any:

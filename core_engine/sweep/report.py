@@ -11,8 +11,8 @@ from typing import Any, Literal
 from attrs import frozen
 
 from core_engine.recipe.yaml_source import resolve
-from core_engine.run.folder import LOCK_FILE, read_result, write_atomically
-from core_engine.run.result import json_safe
+from core_engine.run.folder import LOCK_FILE, write_atomically
+from core_engine.run.result import json_safe, read_result
 from core_engine.sweep.plan import Plan
 from core_engine.sweep.space import Value
 

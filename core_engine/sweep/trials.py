@@ -12,8 +12,9 @@ import torch
 from core_engine.assembly.engine import Engine
 from core_engine.errors import EngineError
 from core_engine.host.host import PluginHost
-from core_engine.run.folder import RESULT_FILE, read_result, run_label, unfinished_run
+from core_engine.run.folder import RESULT_FILE, run_label, unfinished_run
 from core_engine.run.owner import sole_owner
+from core_engine.run.result import read_result
 from core_engine.sweep.journal import Journal
 from core_engine.sweep.plan import Plan
 from core_engine.sweep.report import Outcome, Report

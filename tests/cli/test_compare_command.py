@@ -59,3 +59,23 @@ def test_runs_that_see_other_rows_cannot_be_compared(cli: Cli, runs: tuple[str, 
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
     done = cli("compare", "a", "b", "--data", "rows.jsonl", cwd=tmp_path, code=2)
     assert "b sees other rows in rows.jsonl than a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"), [("{question: answer, answer: question}", "targets"), ("{group: answer}", "groups")]
+)
+def test_runs_that_see_the_rows_otherwise_cannot_be_compared(
+    cli: Cli, runs: tuple[str, str], tmp_path: Path, columns: str, what: str
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(PAIRS.read_text().splitlines()[:20]) + "\n")
+    for name in ("a", "b"):
+        shutil.copytree(runs[1], tmp_path / name)
+    lock = tmp_path / "b/recipe.lock.yaml"
+    source = "    type: quickstart\n"
+    assert source in lock.read_text()
+    other = f"    type: dialogues\n    path: {rows}\n    columns: {columns}\n"
+    lock.write_text(lock.read_text().replace(source, other))
+    for first, second in (("a", "b"), ("b", "a")):
+        done = cli("compare", first, second, "--data", rows, code=2, cwd=tmp_path)
+        assert f"{second} sees other {what} in {rows} than {first}" in done.stderr

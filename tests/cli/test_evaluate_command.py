@@ -87,6 +87,15 @@ def test_groups_are_listed_by_name_worst_first(cli: Cli, finished_run: dict[str,
     assert places == sorted(places)
 
 
+def test_a_group_cannot_command_the_terminal(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in PAIRS.read_text().splitlines()[:20]]
+    other = tmp_path / "other.jsonl"
+    other.write_text(lines([{**row, "group": f"\x1b]0;owned\x07{row['group']}"} for row in rows]))
+    shown = cli("evaluate", finished_run["run_dir"], "--data", other, "--by-group").stdout
+    assert "\N{REPLACEMENT CHARACTER}]0;owned" in shown
+    assert "\x1b" not in shown
+
+
 def test_the_space_stands_beside_the_teachers(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     other.write_text("".join(f"{line}\n" for line in PAIRS.read_text().splitlines()[:60]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,43 @@ def test_bad_input_leaves_nothing(cli: Cli, finished_run: dict[str, Any], tmp_pa
     (tmp_path / "file").write_text("")
     done = cli("report", finished_run["run_dir"], "--output", tmp_path / "file", code=2)
     assert "is a file, not a folder" in done.stderr
+
+
+def test_a_run_is_judged_by_what_it_was_to_do(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished_run["run_dir"], run_dir, ignore=shutil.ignore_patterns("report*"))
+    lock = (run_dir / "recipe.lock.yaml").read_text()
+    assert "monitor: mrr@10" in lock
+    (run_dir / "recipe.lock.yaml").write_text(lock.replace("monitor: mrr@10", "monitor: within_mrr"))
+    cli("report", run_dir)
+    page = (run_dir / "report.html").read_text(encoding="utf-8")
+    assert f"Judged by within_mrr, {finished_run['test']['within_mrr']:.3f} for the core" in page
+    assert f"mrr@10 {finished_run['test']['mrr@10']:.3f} against" in page
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("result.json", b"{}", "result.json: damaged: there is no 'name' in it"),
+        ("result.json", b"[1]", "result.json: damaged: not a mapping"),
+        ("metrics.jsonl", b"\xff\xfe\n", "metrics.jsonl: damaged"),
+        ("metrics.jsonl", b"{}\n[1]\n", "metrics.jsonl:2: damaged: not a mapping"),
+    ],
+)
+def test_a_damaged_run_is_refused(
+    finished_run: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    content: bytes,
+    message: str,
+) -> None:
+    damaged = tmp_path / "run"
+    shutil.copytree(finished_run["run_dir"], damaged, ignore=shutil.ignore_patterns("report*"))
+    (damaged / file).write_bytes(content)
+    assert main(["report", str(damaged)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (damaged / "report").exists()
 
 
 def test_a_missing_package_is_named_with_its_extra(

@@ -124,6 +124,16 @@ def test_a_constant_output_is_one_point() -> None:
     assert found["hubness"] == pytest.approx(hubness)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_left_of_a_constant_output_by_rounding_is_no_space(dtype: torch.dtype) -> None:
+    targets = torch.randn(80, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    output = 5 + targets @ targets[:16] * (1e-7 if dtype == torch.float32 else 1e-13)
+    found = health(output, Pairs(targets, targets, torch.arange(80)))
+    assert (found["effective_rank"], found["cka"]) == (0, 0)
+    apart = health(5 + 1e-3 * targets, Pairs(targets, targets, torch.arange(80)))
+    assert apart["effective_rank"] > 10
+
+
 def test_a_broken_row_spoils_no_other() -> None:
     pairs = pairs_with_duplicates()
     output = pairs.targets.clone()

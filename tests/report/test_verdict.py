@@ -116,4 +116,25 @@ def test_what_must_be_known_besides(recipe: Recipe) -> None:
     told = verdict(copying, found("identity", -0.2, -0.1), found("untrained core", 0.1, 0.2), best="identity")
     assert told.headline == "Good: the core is better than the untrained core."
     assert "asks for the input back" in told.remarks[0]
-    assert (verdict_metric(copying), verdict_metric(recipe)) == ("cosine", "mrr@10")
+
+
+def test_what_a_run_is_judged_by(recipe: Recipe) -> None:
+    counts, none = torch.tensor([math.nan, 0.5]), torch.tensor([math.nan, math.nan])
+    within = attrs.evolve(recipe, train=attrs.evolve(recipe.train, monitor="within_recall@1"))
+    copying = attrs.evolve(within, mode=Autoencoder())
+    assert verdict_metric(recipe, {"within_mrr": counts}) == "mrr@10"
+    assert verdict_metric(within, {"within_mrr": counts}) == "within_mrr"
+    assert verdict_metric(within, {"within_mrr": none}) == "mrr@10"
+    assert verdict_metric(within, {}) == "mrr@10"
+    assert verdict_metric(copying, {"within_mrr": counts}) == "cosine"
+
+    options: Any = {"constant": False, "parameters": {}}
+    worse = Comparison("identity", 0.34, 0.36, -0.03, -0.01, paired=True)
+    told = judge(within, "within_mrr", {"identity": found("identity", 0.1, 0.2)}, None, **options, among_all=worse)
+    assert told.headline.startswith("Good")
+    assert (
+        "Among the answers of all groups it is worse than the teacher as it is: mrr@10 0.340 against 0.360"
+        in (told.remarks[0])
+    )
+    elsewhere = judge(within, "mrr@10", {}, None, **options)
+    assert "chosen by within_recall@1, which no row here has" in elsewhere.remarks[0]
