@@ -15,7 +15,7 @@ from core_engine.assembly.untrained import unfitted_baselines
 from core_engine.errors import DataError
 from core_engine.evaluation.groups import score_groups
 from core_engine.evaluation.intervals import interval
-from core_engine.evaluation.metrics import evaluate, score_rows, summary
+from core_engine.evaluation.metrics import score_rows, summary
 from core_engine.host.host import PluginHost
 
 
@@ -24,7 +24,8 @@ def score_run(
 ) -> dict[str, Any]:
     """``run_dir``, ``test``, ``intervals`` of those of its metrics that are means over rows (metric -> low and high,
     see :mod:`core_engine.evaluation.intervals`), ``baselines`` (those that need no fitting: identity and mean shift),
-    ``space`` (see :func:`core_engine.assembly.space.score_space`) and ``data``.
+    ``ahead`` (baseline -> metric -> how far the core is ahead of it, with low and high, row against row), ``space``
+    (see :func:`core_engine.assembly.space.score_space`) and ``data``.
 
     by_group: adds ``groups``, a list of ``group`` (its name), ``rows`` and the metrics that are means over rows, worst
     first by the metric that the recipe monitors, or by mrr@10 where that is no such mean. history: adds ``history``,
@@ -33,6 +34,8 @@ def score_run(
     held_out = apply_to(run_dir, data, corpus, host)
     pairs = held_out.pairs
     by_row = score_rows(held_out.output, pairs, held_out.corpus)
+    baselines = unfitted_baselines(held_out.core, pairs)
+    of_baselines = {name: score_rows(output, pairs, held_out.corpus) for name, output in baselines.items()}
     scores: dict[str, Any] = {
         "run_dir": str(run_dir),
         "test": summary(held_out.output, pairs, by_row),
@@ -41,9 +44,14 @@ def score_run(
             for name, values in by_row.items()
             if (found := interval(values, pairs.group_ids)) is not None
         },
-        "baselines": {
-            name: evaluate(output, pairs, held_out.corpus)
-            for name, output in unfitted_baselines(held_out.core, pairs).items()
+        "baselines": {name: summary(output, pairs, of_baselines[name]) for name, output in baselines.items()},
+        "ahead": {
+            name: {
+                metric: [found.value, found.low, found.high]
+                for metric, values in by_row.items()
+                if (found := interval(values - other[metric], pairs.group_ids)) is not None
+            }
+            for name, other in of_baselines.items()
         },
         "space": score_space(held_out),
         "data": held_out.report,

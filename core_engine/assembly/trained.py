@@ -21,7 +21,7 @@ from core_engine.host.host import PluginHost
 from core_engine.log import ensure_logging
 from core_engine.recipe.load import load_recipe
 from core_engine.recipe.schema import Recipe
-from core_engine.run.folder import LOCK_FILE
+from core_engine.run.folder import LOCK_FILE, require_run_dir
 from core_engine.teaching.embedder import Embedder
 from core_engine.training.checkpoint import load_core_weights, newest_checkpoint
 from core_engine.training.inference import ROWS, apply_core
@@ -92,6 +92,7 @@ def load_core(
     if core is not None and backend != AUTO:
         raise EngineError(f"backend {backend!r} is for a core made from a recipe; give yours to use_backend")
     run_dir = Path(run)
+    require_run_dir(run_dir)
     has_recipe = (run_dir / LOCK_FILE).is_file()
     if core is None and not has_recipe:
         raise CheckpointError(

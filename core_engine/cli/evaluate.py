@@ -49,6 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"rows: {scores['data']['rows']['test']}")
         ranges = [f"{name} {low:.3f} to {high:.3f}" for name, (low, high) in scores["intervals"].items() if low <= high]
         print(f"95 % intervals of the core's figures: {', '.join(ranges) or 'none, since all rows are of one group'}")
+        for baseline, ahead in scores["ahead"].items():
+            told = [f"{name} {by:+.3f} ({low:+.3f} to {high:+.3f})" for name, (by, low, high) in ahead.items()]
+            if ranges:
+                print(f"ahead of {baseline}, row against row: {', '.join(told)}")
+        print("Nothing checks whether training has seen these rows; if it has, the figures say little.")
         print("\nthe space of the outputs, beside the teacher's own answers:")
         print_table(scores["space"])
         if "history" in scores:

@@ -29,8 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     from core_engine.report.gather import gather
     from core_engine.report.page import render
     from core_engine.report.write import write_report
-    from core_engine.run.folder import check_writable
+    from core_engine.run.folder import check_writable, require_run_dir
 
+    require_run_dir(arguments.run_dir)
     folder = arguments.output or arguments.run_dir
     check_writable(folder)
     facts = gather(arguments.run_dir, arguments.data, arguments.corpus, host)

@@ -47,7 +47,8 @@ def print_result(result: Result) -> None:
     )
     print(f"data: {held_out}")
     peak = "" if result.peak_rss_mb is None else f", peak memory {result.peak_rss_mb:.0f} MB"
-    print(f"{result.steps} steps ({result.stopped}) in {result.seconds:.1f} s, {result.rows_per_s:.0f} rows/s{peak}")
+    training = f"{result.steps} steps ({result.stopped}) at {result.rows_per_s:.0f} rows/s"
+    print(f"{training}; {result.seconds:.1f} s with data, baselines and evaluation{peak}")
     whole = sum(result.step_seconds.values())
     for part, seconds in sorted(result.step_seconds.items(), key=lambda item: -item[1]):
         print(f"  {part}: {seconds:.2f} s, {seconds / whole:.0%}")
@@ -55,34 +56,29 @@ def print_result(result: Result) -> None:
 
 
 def print_comparison(runs: Sequence[Mapping[str, Any]]) -> None:
-    """Each run's figures on stdout, and by how much it is ahead of the first one."""
+    """Each run's figures on stdout, a column a run, and by how much it is ahead of the first one."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from core_engine.evaluation.table import HEADINGS
-
-    metrics = list(runs[0]["ahead"])
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1),
-        caption="Below a figure: ahead of the first run, and its 95 % interval; bold where that leaves out 0.",
-        caption_justify="left",
-    )
-    table.add_column("run", overflow="fold")
-    for head in ("param-\neters", *(HEADINGS.get(metric, metric) for metric in metrics)):
-        table.add_column(head, justify="right", overflow="fold")
+    caption = "Below a figure: ahead of the first run, and its 95 % interval; bold where that leaves out 0."
+    if any(metric not in run["ahead"] for run in runs for metric in runs[0]["ahead"]):
+        caption += " Not told between the spaces of different teachers."
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), caption=caption, caption_justify="left")
+    table.add_column("")
     for run in runs:
-        cells = [Text(Path(run["run_dir"]).name), Text(f"{run['parameters']:,}")]
-        for metric in metrics:
-            value, low, high = run["ahead"][metric]
+        table.add_column(Text(Path(run["run_dir"]).name), justify="right", overflow="fold", min_width=18)
+    table.add_row("parameters", *(f"{run['parameters']:,}" for run in runs))
+    for metric in runs[0]["ahead"]:
+        cells = []
+        for run in runs:
             told = Text(f"{run['test'][metric]:.3f}")
-            if run is not runs[0]:
+            if run is not runs[0] and metric in run["ahead"]:
+                value, low, high = run["ahead"][metric]
                 told.append(f"\n{value:+.4f}", style="bold" if low > 0 or high < 0 else "")
                 told.append(f"\n{low:+.4f} to {high:+.4f}" if low <= high else "\none group")
             cells.append(told)
-        table.add_row(*cells)
+        table.add_row(metric, *cells)
     _console().print(table)
 
 

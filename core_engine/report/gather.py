@@ -200,6 +200,10 @@ def _notes(
                 f"teacher or the engine has changed since the run. The other rows of the table are the run's own."
             )
     else:
+        notes.append(
+            "Nothing checks whether training has seen these rows: if it has, neither the verdict nor a figure says how "
+            "the core does on others."
+        )
         notes.append("Only maps that need no fitting stand beside the core: the others would need the training data.")
     if not isinstance(held_out.rows[0].input, str):
         notes.append("The rows are embeddings without texts: examples show the rows' ids, and there are no lengths.")

@@ -7,7 +7,7 @@ import re
 import time
 from pathlib import Path
 
-from core_engine.errors import OutputError
+from core_engine.errors import CheckpointError, OutputError
 
 LOCK_FILE = "recipe.lock.yaml"
 RESULT_FILE = "result.json"
@@ -17,6 +17,13 @@ CHECKPOINTS = "checkpoints"
 def run_label(name: str, control: str) -> str:
     """What the run's folder is named after: a control run must not be taken for the run it stands beside."""
     return name if control == "none" else f"{name}-{control}"
+
+
+def require_run_dir(run_dir: Path) -> None:
+    """CheckpointError where it is no folder."""
+    if not run_dir.is_dir():
+        amiss = "it is a file" if run_dir.exists() else "there is no such folder"
+        raise CheckpointError(f"{run_dir}: no folder of a run: {amiss}; give the run folder that 'run' has printed")
 
 
 def check_writable(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core_engine_teachers.locate import locate_minilm
 
 PAIRS = Path(__file__).parents[2] / "plugins/core_engine_data/quickstart.jsonl"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -45,6 +46,23 @@ def test_runs_are_compared_row_by_row(cli: Cli, runs: tuple[str, str], tmp_path:
     shown = cli("compare", trained, short, "--data", "rows.jsonl", cwd=tmp_path).stdout
     assert Path(short).name in shown
     assert f"{value:+.4f}" in shown
+    assert "teachers" not in shown
+
+
+def test_cosines_of_different_teachers_are_not_compared(cli: Cli, runs: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n".join(PAIRS.read_text().splitlines()[:20]) + "\n")
+    shutil.copytree(runs[1], tmp_path / "b")
+    lock = tmp_path / "b/recipe.lock.yaml"
+    before, rest = lock.read_text().split("teachers:\n")
+    after = rest[rest.index("teacher: minilm\n") :]
+    teacher = f"teachers:\n  minilm:\n    type: hf\n    model: {locate_minilm(None).path}\n    pooling: cls\n"
+    lock.write_text(before + teacher + after)
+    done = cli("compare", runs[1], "b", "--data", "rows.jsonl", "--json", cwd=tmp_path)
+    first, second = json.loads(done.stdout)
+    assert first["ahead"].keys() - second["ahead"].keys() == {"cosine"}
+    assert second["test"]["cosine"] != first["test"]["cosine"]
+    shown = cli("compare", runs[1], "b", "--data", "rows.jsonl", cwd=tmp_path).stdout
+    assert "Not told between the spaces of different teachers" in shown
 
 
 def test_runs_that_see_other_rows_cannot_be_compared(cli: Cli, runs: tuple[str, str], tmp_path: Path) -> None:

@@ -87,6 +87,23 @@ def test_groups_are_listed_by_name_worst_first(cli: Cli, finished_run: dict[str,
     assert places == sorted(places)
 
 
+def test_the_core_stands_beside_the_teacher_row_by_row(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(f"{line}\n" for line in PAIRS.read_text().splitlines()[:60]))
+    scores = json.loads(cli("evaluate", finished_run["run_dir"], "--data", other, "--json").stdout)
+    assert scores["ahead"].keys() == scores["baselines"].keys() == {"identity", "mean_shift"}
+    for name, ahead in scores["ahead"].items():
+        assert ahead.keys() == scores["intervals"].keys()
+        for metric, (value, low, high) in ahead.items():
+            assert value == pytest.approx(scores["test"][metric] - scores["baselines"][name][metric], abs=1e-9)
+            assert low <= value <= high
+    value, low, high = scores["ahead"]["identity"]["mrr@10"]
+    shown = cli("evaluate", finished_run["run_dir"], "--data", other).stdout
+    assert "ahead of identity, row against row: " in shown
+    assert f"mrr@10 {value:+.3f} ({low:+.3f} to {high:+.3f})" in shown
+    assert "Nothing checks whether training has seen these rows" in shown
+
+
 def test_a_group_cannot_command_the_terminal(cli: Cli, finished_run: dict[str, Any], tmp_path: Path) -> None:
     rows = [json.loads(line) for line in PAIRS.read_text().splitlines()[:20]]
     other = tmp_path / "other.jsonl"

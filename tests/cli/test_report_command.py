@@ -82,3 +82,15 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.delitem(sys.modules, "core_engine.report.page", raising=False)
     assert main(["report", finished_run["run_dir"]]) == 2
     assert 'pip install "core-engine[report]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["report"], ["evaluate", "--data", "rows.jsonl"], ["compare", "--data", "rows.jsonl"]]
+)
+@pytest.mark.parametrize(("name", "amiss"), [("nothere", "there is no such folder"), ("file", "it is a file")])
+def test_what_is_no_run_folder_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str, amiss: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([command[0], str(tmp_path / name), *command[1:]]) == 2
+    assert f"{tmp_path / name}: no folder of a run: {amiss}" in capsys.readouterr().err
