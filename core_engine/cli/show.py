@@ -52,6 +52,7 @@ def print_result(result: Result) -> None:
     whole = sum(result.step_seconds.values())
     for part, seconds in sorted(result.step_seconds.items(), key=lambda item: -item[1]):
         print(f"  {part}: {seconds:.2f} s, {seconds / whole:.0%}")
+    print(f"was it any good? core-engine report {result.run_dir}")
     print(f"run folder: {result.run_dir}")
 
 
