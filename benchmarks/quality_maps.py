@@ -214,6 +214,8 @@ RETRIEVAL = frozenset(name for name, given in SETS.items() if given.task == "ret
 DENOISING = EVERY - RETRIEVAL
 LOW_RANK = ("low_rank_16", "low_rank_64", "low_rank_40k")
 FAQ_ALONE = frozenset({"faq"})
+#: Where the bare lattice and its control stand.
+BARE_SETS = frozenset({"faq", "wiki", "faq_weak", "wiki_weak"})
 #: The lattice with nothing beside it, and a reshape that learns, at the rate that suits it.
 BARE = ("lattice.shortcut=null", "reshape.rank=2", "train.optimizer.lr=2.5e-3")
 
@@ -236,7 +238,7 @@ MAPS: dict[str, Map] = {
     ),
     "lattice:denoising": of_recipe("faq_denoising", DENOISING),
     "shortcut": Map(shortcut_alone, EVERY),
-    "lattice:bare": Map(partial(lattice, None, overrides=BARE), EVERY, seeds=1),
-    "control:frozen_lattice": Map(partial(lattice, None, overrides=BARE, control="frozen_lattice"), EVERY, seeds=1),
+    "lattice:bare": Map(partial(lattice, None, overrides=BARE), BARE_SETS, seeds=1),
+    "control:frozen_lattice": Map(partial(lattice, None, overrides=BARE, control="frozen_lattice"), BARE_SETS, seeds=1),
     "control:shuffled_targets": Map(partial(lattice, None, control="shuffled_targets"), EVERY, seeds=1),
 }

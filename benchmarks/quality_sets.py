@@ -119,7 +119,8 @@ def change_of_dimension(data: Path) -> Splits:
 @frozen
 class Set:
     """``embed`` makes it from the folder of data. ``metric`` chooses the best epoch. ``within``: answers are looked
-    for among those of the row's own group, as the headline.
+    for among those of the row's own group, as the headline. ``slow``: all but lattices are fitted with the first seed
+    alone.
     """
 
     embed: Callable[[Path], Splits]
@@ -127,6 +128,7 @@ class Set:
     within: bool = False
     task: Literal["retrieval", "denoising"] = "retrieval"
     one_dimension: bool = True
+    slow: bool = False
 
 
 FAQ = ("faq/train.jsonl", "faq/valid.jsonl", "faq/test.jsonl")
@@ -137,8 +139,8 @@ SETS: dict[str, Set] = {
     "selqa": Set(lambda data: pairs(data, "selqa", MINILM, validation="wiki")),
     "faq_weak": Set(lambda data: centred(pairs(data, "faq", WEAK)), "within_mrr", within=True),
     "wiki_weak": Set(lambda data: centred(pairs(data, "wiki", WEAK))),
-    "wiki_wide": Set(lambda data: centred(side_by_side(layers(data, range(7))))),
+    "wiki_wide": Set(lambda data: centred(side_by_side(layers(data, range(7)))), slow=True),
     "wiki_384_to_768": Set(change_of_dimension, one_dimension=False),
-    "faq_denoising": Set(lambda data: noisy_texts(data, "dialogues", FAQ), "cosine", task="denoising"),
-    "wiki_denoising": Set(lambda data: noisy_texts(data, "texts", SENTENCES), "cosine", task="denoising"),
+    "faq_denoising": Set(lambda data: noisy_texts(data, "dialogues", FAQ), "cosine", task="denoising", slow=True),
+    "wiki_denoising": Set(lambda data: noisy_texts(data, "texts", SENTENCES), "cosine", task="denoising", slow=True),
 }
