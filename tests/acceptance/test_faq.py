@@ -36,8 +36,8 @@ def faq(run_recipe: Any) -> Any:
 
 
 def test_the_core_meets_its_figures_and_beats_the_untrained_one(faq: Any) -> None:
-    assert faq.test["within_recall@1"] >= 0.925
-    assert faq.test["within_mrr"] >= 0.953
+    assert faq.test["within_recall@1"] >= 0.93
+    assert faq.test["within_mrr"] >= 0.958
     for metric in ("within_recall@1", "within_mrr"):
         assert faq.test[metric] > max(faq.untrained[metric], faq.baselines["identity"][metric])
 
