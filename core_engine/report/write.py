@@ -15,11 +15,11 @@ PAGE, PICTURES = "report.html", "report"
 def write_report(folder: Path, page: str, figures: Mapping[str, Drawing]) -> Path:
     """``folder/report.html`` and ``folder/report/NAME.png``, in place of those of an earlier report. Returns the page.
 
-    OutputError where they cannot be written, or where ``folder/report`` holds what is no picture or ``report.html`` is
-    no file, and so no report made them; then what was there before still is.
+    OutputError where they cannot be written, or where no report made what has their names: then there is no page beside
+    the folder, or what it holds are not only pictures. What was there before still is.
     """
-    _refuse_what_is_no_report(folder)
     try:
+        _refuse_what_is_no_report(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as beside:
             fresh = Path(beside) / PICTURES
@@ -49,7 +49,7 @@ def write_report(folder: Path, page: str, figures: Mapping[str, Drawing]) -> Pat
 def _refuse_what_is_no_report(folder: Path) -> None:
     page, pictures = folder / PAGE, folder / PICTURES
     strange = [page] if page.is_dir() else []
-    if pictures.is_dir() and not pictures.is_symlink():
+    if page.is_file() and pictures.is_dir() and not pictures.is_symlink():
         strange += [path for path in pictures.iterdir() if path.suffix != ".png" or not path.is_file()]
     elif pictures.exists():
         strange.append(pictures)

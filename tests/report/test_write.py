@@ -25,13 +25,24 @@ def test_takes_the_place_of_an_earlier_report(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"report.html": b"<p>new", "report/new.png": b"png of new"}
 
 
-@pytest.mark.parametrize("strange", ["report/thesis.tex", "report/figures/a.png", "report.html/a.html"])
+@pytest.mark.parametrize("strange", ["report/plot.png", "report.html/a.html"])
 def test_what_no_report_made_stays(tmp_path: Path, strange: str) -> None:
     (tmp_path / strange).parent.mkdir(parents=True)
     (tmp_path / strange).write_text("precious")
     with pytest.raises(OutputError, match=r"no report made that.*--output"):
         write_report(tmp_path, "<p>", drawing("new"))
     assert contents(tmp_path) == {strange: b"precious"}
+
+
+@pytest.mark.parametrize("strange", ["report/thesis.tex", "report/figures/a.png"])
+def test_what_was_put_into_a_report_stays(tmp_path: Path, strange: str) -> None:
+    write_report(tmp_path, "<p>old", drawing("old"))
+    (tmp_path / strange).parent.mkdir(exist_ok=True)
+    (tmp_path / strange).write_text("precious")
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match=r"no report made that.*--output"):
+        write_report(tmp_path, "<p>", drawing("new"))
+    assert contents(tmp_path) == before
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
