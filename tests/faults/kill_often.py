@@ -51,8 +51,8 @@ def killed_run(output: Path, steps: int, delay: float) -> bool:
     os.close(writing)
     with os.fdopen(reading, "rb") as told:
         told.read(steps)  # less where the run ended before
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
+        time.sleep(delay)
+        os.kill(child, signal.SIGKILL)  # before the pipe is closed, which the run would die of otherwise
     _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status):
         assert os.WEXITSTATUS(status) == 0
