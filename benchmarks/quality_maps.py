@@ -221,7 +221,7 @@ BARE = ("lattice.shortcut=null", "reshape.rank=2", "train.optimizer.lr=2.5e-3")
 
 MAPS: dict[str, Map] = {
     **{
-        name: Map(partial(closed_form, name), EVERY if name == "ridge" else ONE_DIMENSION, seeds=1)
+        name: Map(partial(closed_form, name), EVERY if name in {"ridge", "procrustes"} else ONE_DIMENSION, seeds=1)
         for name in BASELINES
     },
     "wiener": Map(wiener, DENOISING, seeds=1),

@@ -146,7 +146,7 @@ def _shortcut(recipe: Recipe, input_dim: int, output_dim: int) -> Shortcut | Non
     if options is None:
         return None
     seed = derive_seed(recipe.seed, "shortcut")
-    return Shortcut(input_dim, output_dim, options.rank, options.width, seed)
+    return Shortcut(input_dim, output_dim, options.rank, options.width, options.axes, seed)
 
 
 def build_criterion(recipe: Recipe, dim: int, further: Mapping[str, int] | None = None) -> Criterion:

@@ -103,8 +103,7 @@ def train_adapter(
     generator = torch.Generator().manual_seed(seed)
     body = bodies[name](train.inputs.shape[1], train.targets.shape[1], generator)
     adapter = Adapter(body, train).to(device)
-    means, scale = (adapter.input_mean, adapter.target_mean), adapter.input_scale / adapter.target_scale
-    body.fit(train.inputs, train.targets, *means, scale)
+    body.fit(train.inputs, train.targets, adapter.input_mean, adapter.target_mean)
     loss = copy.deepcopy(loss)
 
     batches = math.ceil(len(train) / batch_size)

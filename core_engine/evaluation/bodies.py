@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core_engine.core.alignment import rotation
 from core_engine.core.low_rank import LowRank
-from core_engine.core.regression import regression
 from core_engine.memory.tables import cross_products
 
 
@@ -20,9 +20,9 @@ class Body(nn.Module):
 
     peak_rate: ClassVar[float] = 4e-4
 
-    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
-        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]``, the means of both, and how many
-        times as long centred inputs are as centred targets: nothing, for most.
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor) -> None:
+        """Before training, with the training split ``[n, D_in]`` and ``[n, D_out]`` and the means of both: nothing, for
+        most.
         """
 
 
@@ -30,7 +30,7 @@ class Linear(Body):
     """``z -> W z``.
 
     W starts at the identity, or where the dimensions differ at the
-    :func:`regression <core_engine.core.regression.regression>` of the targets.
+    :func:`rotation <core_engine.core.alignment.rotation>` to the targets.
     """
 
     def __init__(self, input_dim: int, output_dim: int) -> None:
@@ -38,9 +38,9 @@ class Linear(Body):
         self.weight = nn.Parameter(torch.eye(output_dim, input_dim))
 
     @torch.no_grad()
-    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor) -> None:
         if inputs.shape[1] != targets.shape[1]:
-            self.weight.copy_(scale * regression(inputs, targets, input_mean, target_mean).T)
+            self.weight.copy_(rotation(inputs, targets, input_mean, target_mean).T)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return F.linear(inputs, self.weight)
@@ -62,9 +62,9 @@ class TwoLayer(Body):
         self.bias1 = nn.Parameter(torch.empty(hidden).uniform_(-bound, bound, generator=generator))
         self.weight2 = nn.Parameter(torch.zeros(output_dim, hidden))
 
-    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor) -> None:
         if isinstance(self.shortcut, Linear):
-            self.shortcut.fit(inputs, targets, input_mean, target_mean, scale)
+            self.shortcut.fit(inputs, targets, input_mean, target_mean)
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = F.gelu(F.linear(inputs, self.weight1, self.bias1))
@@ -100,7 +100,7 @@ class Gains(Body):
         self.gains = nn.Parameter(torch.zeros(dim))
         self.register_buffer("axes", torch.eye(dim))
 
-    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor, scale: Tensor) -> None:
+    def fit(self, inputs: Tensor, targets: Tensor, input_mean: Tensor, target_mean: Tensor) -> None:
         self.axes.copy_(torch.linalg.eigh(cross_products(inputs, inputs, input_mean, input_mean)).eigenvectors)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -115,12 +115,14 @@ def _memory(instance: object, attribute: attrs.Attribute[Any], value: Any) -> No
 
 @frozen
 class Shortcut:
-    """What stands beside the lattice: a learned gain for each principal axis of the training inputs, and an offset."""
+    """What stands beside the lattice: a learned gain for each of the ``axes``, and an offset."""
 
     #: Rank of a learned linear map among the axes; it starts at zero. 0 for none.
     rank: int = field(default=0, validator=ge(0))
     #: How many axes that map joins, the largest first.
     width: int = field(default=384, validator=ge(1))
+    #: Whose principal axes over the training rows: the inputs', or those of the differences of targets and inputs.
+    axes: Literal["inputs", "differences"] = "inputs"
 
 
 @frozen

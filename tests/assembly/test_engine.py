@@ -115,12 +115,12 @@ def test_dimensions_may_differ_between_both_sides(tmp_path: Path) -> None:
     data = Splits(half(data.train), half(data.validation), half(data.test))
     result = engine(tmp_path, data=data, core=nn.Linear(DIM, DIM // 2)).run()
     assert result is not None
-    assert set(result.baselines) == {"ridge"}
+    assert set(result.baselines) == {"ridge", "procrustes"}
     assert "identity" in result.baselines_left_out
 
 
 def test_a_control_with_shuffled_targets_is_fitted_to_shuffled_targets(tmp_path: Path) -> None:
-    """A shortcut between different dimensions starts as the regression of the targets, and so would know the pairs."""
+    """A shortcut between different dimensions starts as the rotation to the targets, and so would know the pairs."""
 
     def half(pairs: Pairs) -> Pairs:
         return Pairs(pairs.inputs, pairs.targets[:, : DIM // 2], group_ids=pairs.group_ids)
@@ -135,7 +135,7 @@ def test_a_control_with_shuffled_targets_is_fitted_to_shuffled_targets(tmp_path:
             size=(2, 3, 1),
             channels=4,
             steps=1,
-            shortcut=Shortcut(DIM, DIM // 2, 0, DIM, seed=0),
+            shortcut=Shortcut(DIM, DIM // 2, 0, DIM, "inputs", seed=0),
         )
 
     data = splits()

@@ -250,7 +250,10 @@ def test_parts_that_do_not_fit_together() -> None:
 
 
 def test_beside_a_shortcut_the_lattice_gives_what_its_steps_change() -> None:
-    plain, beside = moved(processor()), moved(processor(shortcut=Shortcut(13, 13, rank=3, width=13, seed=1)))
+    plain, beside = (
+        moved(processor()),
+        moved(processor(shortcut=Shortcut(13, 13, rank=3, width=13, axes="inputs", seed=1))),
+    )
     x, y = rows(50, 13), rows(50, 13, seed=1) * 2 + 1
     for core in (plain, beside):
         core.fit(x, y)
@@ -268,7 +271,9 @@ def test_beside_a_shortcut_the_lattice_gives_what_its_steps_change() -> None:
 def test_a_core_with_a_shortcut_starts_as_the_shortcut(output_dim: int) -> None:
     x, y = rows(50, 13), rows(50, output_dim, seed=1) * 2 + 1
     core = processor(
-        reshape=Projection(channels=2), output_dim=output_dim, shortcut=Shortcut(13, output_dim, 0, width=13, seed=1)
+        reshape=Projection(channels=2),
+        output_dim=output_dim,
+        shortcut=Shortcut(13, output_dim, 0, width=13, axes="inputs", seed=1),
     )
     core.fit(x, y)
     assert core.shortcut is not None

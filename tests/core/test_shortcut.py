@@ -8,7 +8,8 @@ from hypothesis import given
 from torch import Tensor
 
 from core_engine.core.low_rank import LowRank
-from core_engine.core.shortcut import Shortcut
+from core_engine.core.shortcut import Axes, Shortcut
+from core_engine.errors import DataError
 
 
 def rows(n: int, dim: int, seed: int = 0) -> Tensor:
@@ -19,31 +20,34 @@ def rows(n: int, dim: int, seed: int = 0) -> Tensor:
     return values - values.mean(0)
 
 
-@given(st.integers(2, 12), st.integers(0, 5), st.integers(1, 12))
-def test_starts_as_the_identity_where_dimensions_agree(dim: int, rank: int, width: int) -> None:
+@given(st.integers(2, 12), st.integers(0, 5), st.integers(1, 12), st.sampled_from(["inputs", "differences"]))
+def test_starts_as_the_identity_where_dimensions_agree(dim: int, rank: int, width: int, axes: Axes) -> None:
     x = rows(40, dim)
-    shortcut = Shortcut(dim, dim, rank, width, seed=0)
+    shortcut = Shortcut(dim, dim, rank, width, axes, seed=0)
     torch.testing.assert_close(shortcut(x), x)  # before it is fitted, too
     shortcut.fit(x, rows(40, dim, seed=1))
     torch.testing.assert_close(shortcut(x), x, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("output_dim", [5, 14])
-def test_starts_as_the_ridge_regression_where_they_differ(output_dim: int) -> None:
-    x = rows(60, 9)
-    y = x @ torch.randn(9, output_dim, generator=torch.Generator().manual_seed(3)) + rows(60, output_dim, seed=1)
-    shortcut = Shortcut(9, output_dim, 2, 9, seed=0)
-    shortcut.fit(x, y)
-    squares = (x.T @ x).double()
-    penalty = 0.1 * squares.diagonal().mean() * torch.eye(9)
-    expected = x.double() @ torch.linalg.solve(squares + penalty, (x.T @ y).double())
-    with torch.no_grad():
-        torch.testing.assert_close(shortcut(x).double(), expected, rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("axes", ["inputs", "differences"])
+def test_starts_as_the_rotation_to_the_targets_where_they_differ(output_dim: int, axes: Axes) -> None:
+    x = rows(60, 9) / 1.1
+    turn = torch.linalg.qr(torch.randn(14, 9, generator=torch.Generator().manual_seed(3))).Q[:output_dim].T
+    y = x @ turn * (output_dim / 9) ** 0.5
+    shortcut = Shortcut(9, output_dim, 2, 9, axes, seed=0)
+    shortcut.fit(x, y + 1e-3 * rows(60, output_dim, seed=1))
+    found = shortcut(x)
+    if output_dim > 9:  # then nothing of the inputs is lost, and a turn has made the targets
+        torch.testing.assert_close(found, y, rtol=0, atol=0.01)
+    left, _, right = np.linalg.svd((x.T @ y).double().numpy(), full_matrices=False)
+    expected = x.double() @ torch.from_numpy(left @ right) * (output_dim / 9) ** 0.5
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=0.01)
 
 
 def test_gains_are_of_the_principal_axes_largest_first() -> None:
     x = rows(200, 6)
-    shortcut = Shortcut(6, 6, 0, 6, seed=0)
+    shortcut = Shortcut(6, 6, 0, 6, "inputs", seed=0)
     shortcut.fit(x, x)
     _, _, axes = np.linalg.svd(x.numpy(), full_matrices=False)
     with torch.no_grad():
@@ -53,9 +57,27 @@ def test_gains_are_of_the_principal_axes_largest_first() -> None:
     torch.testing.assert_close(without, x - (x @ first).outer(first), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("output_dim", [6, 9])
+def test_the_axes_of_differences_are_those_of_targets_less_aligned_inputs(output_dim: int) -> None:
+    x, y = rows(200, 6), rows(200, output_dim, seed=1)
+    shortcut = Shortcut(6, output_dim, 0, 6, "differences", seed=0)
+    aligned = shortcut(x) if output_dim == 6 else None
+    shortcut.fit(x, y)
+    aligned = shortcut(x) if aligned is None else aligned
+    _, _, axes = np.linalg.svd((y - aligned).detach().numpy(), full_matrices=False)
+    same = (shortcut.axes @ torch.from_numpy(axes).T).abs()
+    torch.testing.assert_close(same, torch.eye(output_dim), rtol=0, atol=2e-3)
+
+
+def test_differences_of_equal_rows_are_refused() -> None:
+    x = rows(50, 6)
+    with pytest.raises(DataError, match=r"equal in all training rows.*lattice\.shortcut\.axes to inputs"):
+        Shortcut(6, 6, 0, 6, "differences", seed=0).fit(x, x.clone())
+
+
 def test_the_low_rank_map_joins_the_largest_axes_alone() -> None:
     x = rows(200, 6)
-    shortcut = Shortcut(6, 6, rank=2, width=3, seed=0)
+    shortcut = Shortcut(6, 6, rank=2, width=3, axes="inputs", seed=0)
     shortcut.fit(x, x)
     assert shortcut.low_rank is not None
     with torch.no_grad():
@@ -66,8 +88,8 @@ def test_the_low_rank_map_joins_the_largest_axes_alone() -> None:
 
 
 def test_the_offset_is_added_and_everything_learned_counts() -> None:
-    shortcut = Shortcut(4, 7, rank=2, width=3, seed=0)
-    assert sum(parameter.numel() for parameter in shortcut.parameters()) == 4 + 7 + 2 * (3 + 3)
+    shortcut = Shortcut(4, 7, rank=2, width=3, axes="inputs", seed=0)
+    assert sum(parameter.numel() for parameter in shortcut.parameters()) == 7 + 7 + 2 * (3 + 3)
     with torch.no_grad():
         before = shortcut(torch.ones(1, 4))
         shortcut.offset[2] = 0.5
@@ -77,7 +99,7 @@ def test_the_offset_is_added_and_everything_learned_counts() -> None:
 
 def test_the_axes_are_the_same_whichever_way_the_solver_points_them() -> None:
     x = rows(100, 8)
-    one, other = Shortcut(8, 8, 0, 8, seed=0), Shortcut(8, 8, 0, 8, seed=0)
+    one, other = Shortcut(8, 8, 0, 8, "inputs", seed=0), Shortcut(8, 8, 0, 8, "inputs", seed=0)
     one.fit(x, x)
     other.fit(-x, -x)
     torch.testing.assert_close(one.axes, other.axes, rtol=1e-4, atol=1e-5)
