@@ -115,7 +115,7 @@ def test_dimensions_may_differ_between_both_sides(tmp_path: Path) -> None:
     data = Splits(half(data.train), half(data.validation), half(data.test))
     result = engine(tmp_path, data=data, core=nn.Linear(DIM, DIM // 2)).run()
     assert result is not None
-    assert set(result.baselines) == {"ridge", "procrustes"}
+    assert set(result.baselines) == {"ridge"}
     assert "identity" in result.baselines_left_out
 
 
@@ -149,7 +149,7 @@ def test_a_control_with_shuffled_targets_is_fitted_to_shuffled_targets(tmp_path:
         target = data.test.targets - data.train.targets.mean(0)
         with torch.no_grad():
             fitted[control] = float(torch.cosine_similarity(shortcut(centred), target).mean())
-    assert fitted["none"] > 0.99
+    assert fitted["none"] > 0.95
     assert fitted["shuffled_targets"] < 0.5
 
 
