@@ -8,10 +8,12 @@ from typing import Any
 import attrs
 import pytest
 import quality
+import quality_maps
 import quality_sets
 import torch
 
 from core_engine import Pairs, Splits
+from core_engine.evaluation.metrics import score_rows
 from core_engine.host.host import PluginHost
 from core_engine.recipe.load import load_recipe
 
@@ -104,3 +106,27 @@ def test_denoising_has_rows_of_its_own(
     assert found["identity"]["cosine"]["value"] == pytest.approx(0.8, abs=0.01)
     # It is given the covariance of the noise, which the regression has to learn from few rows.
     assert found["wiener"]["cosine"]["value"] > found["ridge"]["cosine"]["value"]
+
+
+def test_whitening_turns_loud_axes_down_and_sees_no_pair() -> None:
+    source = torch.Generator().manual_seed(0)
+
+    def pairs(rows: int) -> Pairs:
+        shared = torch.randn(rows, 12, generator=source)
+        loud = (torch.randn(rows, 2, generator=source) * 8 for _ in range(2))
+        return Pairs(*(torch.cat([shared, other], dim=1) for other in loud), target_ids=torch.arange(rows))
+
+    splits = Splits(pairs(400), pairs(60), pairs(60))
+    given = quality_sets.SETS["wiki_weak"]
+
+    def of(name: str, splits: Splits) -> torch.Tensor:
+        return quality_maps.MAPS[name].fit(given, splits, 0).output
+
+    def mrr(name: str) -> float:
+        return float(score_rows(of(name, splits), splits.test)["mrr@10"].mean())
+
+    assert mrr("whitening") > mrr("mean_shift") + 0.2
+    shuffled = attrs.evolve(splits.train, targets=splits.train.targets.flip(0))
+    torch.testing.assert_close(of("whitening", attrs.evolve(splits, train=shuffled)), of("whitening", splits))
+    lengths = [(of(name, splits) - splits.train.targets.mean(0)).norm() for name in ("whitening", "mean_shift")]
+    assert lengths[0] == pytest.approx(float(lengths[1]), rel=1e-4)
