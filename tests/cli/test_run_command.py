@@ -113,6 +113,14 @@ def test_a_resumed_run_must_be_of_the_same_recipe(cli: Cli, finished_run: dict[s
     assert "no such run folder" in done.stderr
 
 
+def test_an_autoencoder_has_no_differences_to_take_axes_of(cli: Cli, tmp_path: Path) -> None:
+    overrides = ("lattice.shortcut.axes=differences", "train.epochs=1", "evaluation.baselines=[]")
+    done = cli("run", ROOT / "configs/autoencoder.yaml", *overrides, cwd=tmp_path, code=2)
+    assert "set lattice.shortcut.axes to inputs" in done.stderr
+    assert "Traceback" not in done.stderr
+    cli("run", QUICKSTART, *overrides, cwd=tmp_path)
+
+
 def write(path: Path, **changes: Any) -> Path:
     """A complete recipe with some entries replaced."""
     recipe: dict[str, Any] = {
