@@ -14,7 +14,8 @@ def rotation(
     """``R = U Vᵀ`` where ``XᵀY = U S Vᵀ``, float64 ``[D_in, D_out]``: of all maps with orthonormal rows, or columns
     where there are more rows, the one whose ``X R`` has the largest inner product with Y; between equal dimensions the
     nearest rotation or reflection in least squares (Schönemann, "A generalized solution of the orthogonal Procrustes
-    problem", 1966).
+    problem", 1966). Where ``XᵀY`` has a lower rank than both sides have dimensions there are several, and the solver's
+    choice is taken.
 
     X ``[n, D_in]`` and Y ``[n, D_out]`` are ``inputs`` and ``targets``, less their means where those are given.
     """

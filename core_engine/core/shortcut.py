@@ -29,9 +29,10 @@ class Shortcut(nn.Module):
         c = V a
         y = a + Vᵀ (40 gains * c,  and in its first m values  + low_rank(c[:m])) + 6 offset
 
-    R, in units of the targets, is the :func:`rotation <core_engine.core.alignment.rotation>` that brings the training
-    inputs nearest to their targets. Gains ``[D_out]``, offset ``[D_out]`` and the :class:`low-rank map
-    <core_engine.core.low_rank.LowRank>` of ``rank`` (none if 0) start at zero, and so the shortcut as ``a``.
+    R is sqrt(D_out / D_in) times the :func:`rotation <core_engine.core.alignment.rotation>` that brings the training
+    inputs nearest to their targets: of more dimensions than D_out, what is outside its range is lost. Gains
+    ``[D_out]``, offset ``[D_out]`` and the :class:`low-rank map <core_engine.core.low_rank.LowRank>` of ``rank`` (none
+    if 0) start at zero, and so the shortcut as ``a``.
 
     ``axes``: V are the principal axes, the largest first, of a over the training rows (``inputs``), or of their
     targets less a (``differences``). What tells a pair apart from another is small along the former's last axes, what
@@ -39,7 +40,8 @@ class Shortcut(nn.Module):
     be trusted, as within-class covariance normalisation does (Hatch, Kajarekar and Stolcke, 2006).
 
     m = min(D_out, ``width``): the other axes have gains alone, so that a wide embedding takes no more than
-    2 m rank + 2 D_out parameters. R and V are :meth:`fitted <fit>`, and stay.
+    2 m rank + 2 D_out parameters. R and V are :meth:`fitted <fit>`, and stay. With fewer training rows than dimensions
+    the axes along which nothing differs come last, and which they are among themselves is the solver's choice.
     """
 
     axes: Tensor

@@ -128,5 +128,8 @@ def test_whitening_turns_loud_axes_down_and_sees_no_pair() -> None:
     assert mrr("whitening") > mrr("mean_shift") + 0.2
     shuffled = attrs.evolve(splits.train, targets=splits.train.targets.flip(0))
     torch.testing.assert_close(of("whitening", attrs.evolve(splits, train=shuffled)), of("whitening", splits))
-    lengths = [(of(name, splits) - splits.train.targets.mean(0)).norm() for name in ("whitening", "mean_shift")]
+    on_train = attrs.evolve(splits, test=splits.train)
+    lengths = [(of(name, on_train) - splits.train.targets.mean(0)).norm() for name in ("whitening", "mean_shift")]
     assert lengths[0] == pytest.approx(float(lengths[1]), rel=1e-4)
+    first = Pairs(splits.test.inputs[:7], splits.test.targets[:7])
+    torch.testing.assert_close(of("whitening", attrs.evolve(splits, test=first)), of("whitening", splits)[:7])

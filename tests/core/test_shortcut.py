@@ -69,6 +69,22 @@ def test_the_axes_of_differences_are_those_of_targets_less_aligned_inputs(output
     torch.testing.assert_close(same, torch.eye(output_dim), rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize(("input_dim", "output_dim"), [(20, 20), (20, 9), (9, 20)])
+@pytest.mark.parametrize("axes", ["inputs", "differences"])
+def test_fewer_rows_than_dimensions_still_give_orthonormal_axes(input_dim: int, output_dim: int, axes: Axes) -> None:
+    shortcut = Shortcut(input_dim, output_dim, 2, 4, axes, seed=0)
+    shortcut.fit(rows(6, input_dim), rows(6, output_dim, seed=1))
+    torch.testing.assert_close(shortcut.axes @ shortcut.axes.T, torch.eye(output_dim), rtol=0, atol=1e-5)
+    if shortcut.alignment is not None:
+        wide = shortcut.alignment if output_dim < input_dim else shortcut.alignment.T
+        unit = wide @ wide.T * input_dim / output_dim
+        torch.testing.assert_close(unit, torch.eye(len(unit)), rtol=0, atol=1e-5)
+    again = Shortcut(input_dim, output_dim, 2, 4, axes, seed=0)
+    again.load_state_dict(shortcut.state_dict())
+    x = rows(5, input_dim, seed=2)
+    assert torch.equal(again(x), shortcut(x))
+
+
 def test_differences_of_equal_rows_are_refused() -> None:
     x = rows(50, 6)
     with pytest.raises(DataError, match=r"equal in all training rows.*lattice\.shortcut\.axes to inputs"):
